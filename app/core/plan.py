@@ -1,0 +1,99 @@
+"""Turns -> decode windows: which stretch of sound is decoded at once, and which turns are written in it.
+
+In: `Turn`s in the order of their starts. Out: `Plan`s, cut where nobody speaks if there is such a place.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from app.core.block import StreamClosed
+from app.core.types import DecodeTurn, Turn
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRules:
+    """max_samples: longest sound of one request, margins included; margin_samples: sound kept before and after the
+    turns."""
+
+    max_samples: int
+    margin_samples: int = 8000
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A decode request without its sound: [start, end) of the meeting (the end may lie behind the sound's end)."""
+
+    index: int
+    start: int
+    end: int
+    turns: tuple[DecodeTurn, ...]
+
+
+class Planner:
+    """Groups turns greedily into windows as long as allowed. A turn longer than a window is never asked of it:
+    `TurnRules.max_samples` must leave room for the margins."""
+
+    def __init__(self, rules: PlanRules) -> None:
+        self._rules = rules
+        self._room = rules.max_samples - 2 * rules.margin_samples
+        self._group: list[Turn] = []
+        self._before: list[Turn] = []
+        self._index = 0
+        self._closed = False
+
+    def push(self, item: Turn) -> list[Plan]:
+        """Raises ValueError for a turn out of order or longer than a window."""
+        self._check_open()
+        if item.end - item.start > self._room:
+            raise ValueError(f"a turn of {item.end - item.start} samples does not fit a window of {self._room}")
+        if self._group and item.start < self._group[-1].start:
+            raise ValueError("turns must come in the order of their starts")
+        plans = []
+        while self._group and max(item.end, self._group_end()) - self._group[0].start > self._room:
+            plans.append(self._emit(self._cut(item), item))
+        self._group.append(item)
+        return plans
+
+    def flush(self) -> list[Plan]:
+        self._check_open()
+        self._closed = True
+        return [self._emit(len(self._group), None)] if self._group else []
+
+    def _group_end(self) -> int:
+        return max(turn.end for turn in self._group)
+
+    def _cut(self, upcoming: Turn) -> int:
+        """How many turns of the group go out now: up to the longest pause in its second half, else to the least
+        overlap."""
+        following = [*self._group[1:], upcoming]
+        reach = self._group[0].end
+        best, best_pause = len(self._group), None
+        half = self._group[0].start + self._room // 2
+        for count, after in enumerate(following, start=1):
+            reach = max(reach, self._group[count - 1].end)
+            pause = after.start - reach
+            if (after.start >= half or count == len(self._group)) and (best_pause is None or pause >= best_pause):
+                best, best_pause = count, pause
+        return best
+
+    def _emit(self, count: int, upcoming: Turn | None) -> Plan:
+        asked, rest = self._group[:count], self._group[count:]
+        start = asked[0].start - self._rules.margin_samples
+        end = max(turn.end for turn in asked) + self._rules.margin_samples
+        after = [*rest, upcoming] if upcoming is not None else rest
+        context = [turn for turn in (*self._before, *after) if turn.start < end and turn.end > start]
+        turns = sorted(
+            [DecodeTurn(turn.start, turn.end, turn.speaker) for turn in asked]
+            + [DecodeTurn(max(turn.start, start, 0), min(turn.end, end), turn.speaker, ask=False) for turn in context],
+            key=lambda turn: (turn.start, turn.speaker),
+        )
+        plan = Plan(self._index, max(0, start), end, tuple(turns))
+        self._index += 1
+        self._before = [turn for turn in (*self._before, *asked) if turn.end > asked[-1].start - self._room]
+        self._group = rest
+        return plan
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise StreamClosed("the planner was flushed")

@@ -1,0 +1,223 @@
+"""The vocabulary of the way of the data: frozen values that travel between the stages.
+
+    Frames -> Window -> LocalDiarization -> Labelled -> Activity -> Turn -> DecodeRequest -> Decoded -> Segment
+
+All times are int counts of samples at 16 kHz from the start of the meeting; spans are half-open [start, end).
+Shapes: `frames` is the time axis of the diarization model, `local_speakers` are numbered within one window,
+`speakers` are those of the meeting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class Frames:
+    """A stretch of sound as it comes in. `samples`: (samples,) float32 in [-1, 1], mono, 16 kHz."""
+
+    start: int
+    samples: FloatArray
+
+    @property
+    def end(self) -> int:
+        return self.start + len(self.samples)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What the diarization model sees: (window_samples,) float32, of which the first `valid` are sound, the rest
+    padding."""
+
+    index: int
+    start: int
+    samples: FloatArray
+    valid: int
+
+    @property
+    def end(self) -> int:
+        """End of the real sound."""
+        return self.start + self.valid
+
+
+@dataclass(frozen=True, slots=True)
+class FrameGrid:
+    """Where the diarization model's frames lie: frame i of a window is centred on `start + offset + i * step`, in
+    samples."""
+
+    step: int
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSpec:
+    """What the engine's models dictate (read from the weights, not from settings)."""
+
+    window_samples: int
+    grid: FrameGrid
+    max_local_speakers: int
+    decoder: str
+    max_decode_samples: int
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDiarization:
+    """Who speaks when within one window, speakers numbered only within it.
+
+    activity: (frames, local_speakers) float32 in [0, 1]
+    voices: (local_speakers, dim) float32, L2-normalised; a row of zeros where there was too little clean speech
+    clean: samples of non-overlapped speech behind each voice vector, one int per local speaker
+    """
+
+    start: int
+    end: int
+    activity: FloatArray
+    voices: FloatArray
+    clean: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """A window's diarization with meeting speakers: `speakers[i]` is local speaker i's, None = did not speak."""
+
+    local: LocalDiarization
+    speakers: tuple[int | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Activity:
+    """Final speaker activity on the meeting's own frame grid; frame `first + i` is centred on `grid.offset + (first +
+    i) * grid.step`.
+
+    values: (frames, speakers) float32 in [0, 1]; columns are the meeting's speakers 0, 1, 2, ...
+    end: the sound up to this sample is covered
+    """
+
+    first: int
+    values: FloatArray
+    end: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Turn:
+    """One stretch of one speaker's speech. Turns of different speakers may overlap."""
+
+    start: int
+    end: int
+    speaker: int
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeTurn:
+    """A turn inside a decode request. `ask`: write this one (the others are there as context of who speaks when)."""
+
+    start: int
+    end: int
+    speaker: int
+    ask: bool = True
+    open: bool = False
+    hypothesis: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class DecodeRequest:
+    """A window of sound and who speaks when in it; all that a decoder needs (stateless, so that any replica may
+    answer).
+
+    start: meeting time of `samples[0]`; samples: (samples,) float32; turns: sorted by (start, speaker), within the
+    sound.
+    """
+
+    index: int
+    start: int
+    samples: FloatArray
+    turns: tuple[DecodeTurn, ...]
+    language: str | None = None
+    hotwords: tuple[str, ...] = ()
+    context: str = ""
+
+
+class Flag(StrEnum):
+    """What a decoder noticed about its own answer."""
+
+    POSSIBLY_TRUNCATED = "possibly_truncated"
+    REPETITION = "repetition"
+    NO_SPEECH = "no_speech"
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One written word, with its punctuation. `confidence` in [0, 1]."""
+
+    text: str
+    start: int
+    end: int
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class DecodedTurn:
+    """The words of one asked turn, in order of time."""
+
+    turn: DecodeTurn
+    words: tuple[Word, ...]
+    flags: frozenset[Flag] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Decoded:
+    """The answer to one decode request: one entry per asked turn, in the request's order."""
+
+    turns: tuple[DecodedTurn, ...]
+    language: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A speaker-attributed, timestamped piece of the transcript. Its id is stable; once final, text and times never
+    change."""
+
+    id: str
+    speaker: int
+    start: int
+    end: int
+    words: tuple[Word, ...]
+    flags: frozenset[Flag] = frozenset()
+
+    @property
+    def text(self) -> str:
+        return " ".join(word.text for word in self.words)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeakerCount:
+    """What the user knows about the number of speakers; None = not known."""
+
+    exact: int | None = None
+    min: int | None = None
+    max: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class TranscriptView:
+    """The finished transcript as formats and transports read it.
+
+    segments: sorted by (start, speaker); names: speaker -> the name to show; turns: the diarization behind it
+    """
+
+    duration: int
+    language: str | None
+    segments: tuple[Segment, ...]
+    turns: tuple[Turn, ...]
+    names: dict[int, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+
+    def name(self, speaker: int) -> str:
+        """The name to show for a speaker: given, or 'Speaker 1' for speaker 0."""
+        return self.names.get(speaker, f"Speaker {speaker + 1}")

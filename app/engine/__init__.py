@@ -1,0 +1,1 @@
+"""The engine: where windows of sound become diarization and words. Stateless requests, many sessions in one batch."""

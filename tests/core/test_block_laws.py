@@ -1,0 +1,192 @@
+"""One property suite over every block of the core: the five laws of app/core/block.py."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.plan import Planner, PlanRules
+from app.core.speakers import SpeakerTracker, TrackerRules
+from app.core.stitch import Stitcher, StitchRules
+from app.core.timeline import Timeline
+from app.core.turns import TurnFinder, TurnRules
+from app.core.types import Activity, Decoded, Frames, Labelled, SpeakerCount, Turn
+from app.core.windows import Windower
+from tests.core.laws import check_closes, check_order, run
+from tests.core.strategies import GRID, WINDOW, activity_tracks, decoded_lists, local_windows, meetings, turn_lists
+
+cuts = st.lists(st.integers(0, 60_000), max_size=8)
+
+
+def chunked(samples: np.ndarray, borders: list[int]) -> list[Frames]:
+    edges = sorted({0, len(samples), *(b for b in borders if b < len(samples))})
+    return [Frames(a, samples[a:b]) for a, b in itertools.pairwise(edges)]
+
+
+class TestWindower:
+    @given(st.integers(0, 60_000), cuts, st.sampled_from([WINDOW, WINDOW // 2, 999]))
+    @settings(deadline=None, max_examples=40)
+    def test_any_chunking_gives_the_same_and_nothing_is_lost(self, length: int, borders: list[int], step: int) -> None:
+        sound = np.arange(length, dtype=np.float32)
+        whole = run(Windower(WINDOW, step), [Frames(0, sound)] if length else [])
+        parts = run(Windower(WINDOW, step), chunked(sound, borders) if length else [])
+        assert [(w.index, w.start, w.valid, w.samples.tobytes()) for w in whole] == [
+            (w.index, w.start, w.valid, w.samples.tobytes()) for w in parts
+        ]
+        covered = np.zeros(length, dtype=bool)
+        for window in whole:
+            assert np.array_equal(window.samples[: window.valid], sound[window.start : window.end])
+            assert not window.samples[window.valid :].any()
+            covered[window.start : window.end] = True
+        assert covered.all()
+        check_order([w.start for w in whole])
+
+    def test_closes(self) -> None:
+        check_closes(lambda: Windower(WINDOW, 999), Frames(0, np.zeros(4, dtype=np.float32)))
+
+
+class TestTimeline:
+    @given(meetings(), st.integers(0, 2**32 - 1))
+    @settings(deadline=None, max_examples=40)
+    def test_covers_the_meeting_once_and_tells_the_truth(self, truth: np.ndarray, seed: int) -> None:
+        windows = local_windows(truth, np.random.default_rng(seed))
+        people = truth.shape[1]
+        items = [Labelled(w, tuple(_who(w.activity[:, i], truth, w.start) for i in range(3))) for w in windows]
+        chunks = run(Timeline(GRID, 2 * GRID.step), items)
+        check_order([c.first for c in chunks])
+        check_order([c.end for c in chunks])
+        frames = 0
+        for chunk in chunks:
+            assert chunk.first == frames, "a frame is missing or given twice"
+            frames += len(chunk.values)
+            part = truth[chunk.first : chunk.first + len(chunk.values)]
+            wide = np.pad(chunk.values, ((0, 0), (0, people)))[:, :people]
+            if truth.sum(1).max() <= 2:
+                assert np.array_equal(wide >= 0.5, part)
+        assert frames == len(truth)
+        assert chunks[-1].end == len(truth) * GRID.step
+
+    def test_closes(self) -> None:
+        windows = local_windows(np.ones((50, 1), dtype=bool), np.random.default_rng(0))
+        check_closes(lambda: Timeline(GRID, 100), Labelled(windows[0], (0, None, None)))
+
+
+def _who(activity: np.ndarray, truth: np.ndarray, start: int) -> int | None:
+    """The speaker whose true activity this is."""
+    if not activity.any():
+        return None
+    first = start // GRID.step
+    part = truth[first : first + len(activity)]
+    return next(s for s in range(truth.shape[1]) if np.array_equal(part[:, s], activity[: len(part)] > 0))
+
+
+class TestTurnFinder:
+    @given(activity_tracks(), st.lists(st.integers(1, 399), max_size=8), st.sampled_from([0, 2_000, 4_800]))
+    @settings(deadline=None, max_examples=80)
+    def test_any_chunking_gives_the_same_in_order(self, track: np.ndarray, borders: list[int], min_off: int) -> None:
+        rules = TurnRules(min_off_samples=min_off, max_samples=30_000)
+        whole = run(TurnFinder(GRID, rules), [_chunk(track, 0, len(track))])
+        edges = sorted({0, len(track), *(b for b in borders if b < len(track))})
+        parts = run(TurnFinder(GRID, rules), [_chunk(track, a, b) for a, b in itertools.pairwise(edges)])
+        assert whole == parts
+        check_order([t.start for t in whole])
+        for turn in whole:
+            at_the_end = turn.end == len(track) * GRID.step
+            assert turn.end - turn.start >= (1 if at_the_end else rules.min_on_samples)
+            assert turn.end - turn.start <= rules.max_samples + GRID.offset
+        for speaker in range(track.shape[1]):
+            own = [t for t in whole if t.speaker == speaker]
+            assert all(a.end <= b.start for a, b in itertools.pairwise(own)), "a speaker overlaps itself"
+
+    @given(activity_tracks())
+    @settings(deadline=None, max_examples=40)
+    def test_no_speech_is_lost(self, track: np.ndarray) -> None:
+        rules = TurnRules(min_on_samples=0, max_samples=30_000)
+        turns = run(TurnFinder(GRID, rules), [_chunk(track, 0, len(track))])
+        for frame, speaker in zip(*np.nonzero(track >= rules.onset), strict=True):
+            centre = min(GRID.offset + int(frame) * GRID.step, len(track) * GRID.step - 1)
+            # The last frames' centres lie behind the end of the sound.
+            assert any(t.speaker == speaker and t.start <= centre < t.end for t in turns) or frame >= len(track) - 2
+
+    def test_closes(self) -> None:
+        check_closes(lambda: TurnFinder(GRID, TurnRules()), _chunk(np.ones((5, 1), dtype=np.float32), 0, 5))
+
+
+def _chunk(track: np.ndarray, begin: int, end: int) -> Activity:
+    return Activity(begin, track[begin:end], end * GRID.step)
+
+
+class TestPlanner:
+    rules = PlanRules(max_samples=320_000, margin_samples=8_000)
+
+    @given(turn_lists())
+    @settings(deadline=None, max_examples=100)
+    def test_every_turn_is_asked_once_in_a_window_that_holds_it(self, turns: list[Turn]) -> None:
+        plans = run(Planner(self.rules), turns)
+        asked = [t for p in plans for t in p.turns if t.ask]
+        assert sorted((t.start, t.end, t.speaker) for t in asked) == sorted((t.start, t.end, t.speaker) for t in turns)
+        for plan in plans:
+            assert plan.end - plan.start <= self.rules.max_samples
+            assert all(plan.start <= t.start < t.end <= plan.end for t in plan.turns)
+            check_order([t.start for t in plan.turns])
+            others = [t for t in turns if t.start < plan.end and t.end > plan.start]
+            assert len(plan.turns) <= len(others)
+        check_order([min(t.start for t in p.turns if t.ask) for p in plans])
+        assert [p.index for p in plans] == list(range(len(plans)))
+
+    def test_closes(self) -> None:
+        check_closes(lambda: Planner(self.rules), Turn(0, 10, 0))
+
+
+class TestSpeakerTracker:
+    @given(meetings(), st.integers(0, 2**32 - 1))
+    @settings(deadline=None, max_examples=40)
+    def test_two_voices_of_a_window_are_two_people(self, truth: np.ndarray, seed: int) -> None:
+        windows = local_windows(truth, np.random.default_rng(seed))
+        labelled = run(SpeakerTracker(GRID, SpeakerCount(), TrackerRules()), windows)
+        assert [item.local for item in labelled] == windows
+        for item in labelled:
+            named = [s for s in item.speakers if s is not None]
+            assert len(named) == len(set(named))
+            speaks = (item.local.activity >= 0.5).any(axis=0)
+            assert [s is not None for s in item.speakers] == speaks.tolist()
+
+    def test_closes(self) -> None:
+        windows = local_windows(np.ones((50, 1), dtype=bool), np.random.default_rng(0))
+        check_closes(lambda: SpeakerTracker(GRID, SpeakerCount(), TrackerRules()), windows[0])
+
+
+class TestStitcher:
+    @given(decoded_lists())
+    @settings(deadline=None, max_examples=150)
+    def test_order_ids_and_no_word_from_nowhere(self, answers: list[Decoded]) -> None:
+        segments = run(Stitcher(StitchRules()), answers)
+        check_order([s.start for s in segments])
+        assert len({s.id for s in segments}) == len(segments)
+        given_words = {(t.turn.speaker, w) for a in answers for t in a.turns for w in t.words}
+        for segment in segments:
+            assert segment.words
+            assert {(segment.speaker, w) for w in segment.words} <= given_words
+
+    @given(decoded_lists())
+    @settings(deadline=None, max_examples=100)
+    def test_nothing_is_lost_but_echoes(self, answers: list[Decoded]) -> None:
+        """Every word near its turn is written, by its own speaker or, as an echo, by another."""
+        rules = StitchRules()
+        segments = run(Stitcher(rules), answers)
+        written = [w for s in segments for w in s.words]
+        for answer in answers:
+            for turn in answer.turns:
+                for word in turn.words:
+                    middle = (word.start + word.end) // 2
+                    if turn.turn.start <= middle < turn.turn.end:
+                        assert any(
+                            w.text == word.text and abs((w.start + w.end) // 2 - middle) <= 3 * rules.echo_samples
+                            for w in written
+                        )
+
+    def test_closes(self) -> None:
+        check_closes(lambda: Stitcher(StitchRules()), Decoded(()))

@@ -1,0 +1,47 @@
+"""Constrained clustering against what the constraints and the counts promise."""
+
+from __future__ import annotations
+
+import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.core.clustering import ClusterRules, cluster
+
+
+@st.composite
+def problems(draw: st.DrawFn) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    count = draw(st.integers(1, 14))
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    vectors = rng.normal(size=(count, 6))
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    apart = rng.random((count, count)) < draw(st.sampled_from([0.0, 0.2, 0.6]))
+    apart = np.triu(apart, 1) | np.triu(apart, 1).T
+    return vectors.astype(np.float32), rng.uniform(1, 9, count).astype(np.float32), apart
+
+
+@given(problems(), st.sampled_from([-1.0, 0.3, 0.9]), st.integers(1, 4), st.integers(0, 3))
+@settings(deadline=None, max_examples=100)
+def test_constraints_hold(
+    problem: tuple[np.ndarray, np.ndarray, np.ndarray], threshold: float, least: int, extra: int
+) -> None:
+    vectors, weights, apart = problem
+    labels = cluster(vectors, weights, apart, ClusterRules(threshold, least, least + extra))
+    assert not (apart & (labels[:, None] == labels[None, :])).any()
+    assert len(set(labels.tolist())) >= min(least, len(vectors))
+    if not apart.any():
+        assert len(set(labels.tolist())) <= least + extra
+    assert list(dict.fromkeys(labels.tolist())) == list(range(labels.max() + 1))
+
+
+def test_two_voices() -> None:
+    vectors = np.array([[1, 0], [0, 1], [0.9, 0.1], [0.1, 0.9]], dtype=np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    labels = cluster(vectors, np.ones(4, dtype=np.float32), np.zeros((4, 4), dtype=bool), ClusterRules(0.5))
+    assert labels.tolist() == [0, 1, 0, 1]
+
+
+def test_what_is_apart_stays_apart_even_when_it_sounds_the_same() -> None:
+    vectors = np.ones((2, 3), dtype=np.float32) / np.sqrt(np.float32(3))
+    apart = np.array([[False, True], [True, False]])
+    assert cluster(vectors, np.ones(2, dtype=np.float32), apart, ClusterRules(0.1, 1, 1)).tolist() == [0, 1]
