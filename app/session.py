@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from app.audio.spool import Spool
+from app.core.labelling import to_labelled
 from app.core.plan import Plan, Planner, PlanRules
 from app.core.recluster import ReclusterRules, recluster
 from app.core.speakers import SpeakerTracker, TrackerRules
@@ -45,7 +46,7 @@ from app.pipeline import in_order
 class SessionRules:
     """How the blocks are set. Times in samples at 16 kHz."""
 
-    step_samples: int = 4 * SAMPLE_RATE
+    step_samples: int = 2 * SAMPLE_RATE
     edge_samples: int = SAMPLE_RATE // 2
     turns: TurnRules = field(default_factory=TurnRules)
     tracker: TrackerRules = field(default_factory=TrackerRules)
@@ -141,9 +142,9 @@ class Session:
         async for local in diarized:
             locals_.append(local)
             yield Progress("diarize", local.end, None)
-        names = await asyncio.to_thread(recluster, locals_, self._grid, self._options.speakers, self._rules.recluster)
-        for local, speakers in zip(locals_, names, strict=True):
-            for plan in self._plan(self._turns_of(Labelled(local, speakers))):
+        speakers = await asyncio.to_thread(recluster, locals_, self._options.speakers, self._rules.recluster)
+        for item in to_labelled(locals_, speakers, self._grid):
+            for plan in self._plan(self._turns_of(item)):
                 yield plan
         for plan in self._plan_tail():
             yield plan

@@ -1,119 +1,66 @@
-"""The end pass over a recording: every window's local speakers -> meeting speakers, with the whole recording in view.
+"""The end pass over a recording: whose voice each run of clean speech is, with the whole recording in view.
 
-1. Chains: local speakers of neighbouring windows that are active at the same time in the shared sound (`linking`) and
-do
-   not sound different are one chain.
-2. Chains with enough clean speech are clustered by voice under the constraint that two speakers of one window never
+1. Runs long enough to know a voice by are clustered, under the constraint that two local speakers of one window never
 merge.
-3. Clusters too small to be somebody, and chains without a voice, join the most similar (or nearest) speaker they may
-join.
+2. Clusters with too little speech to be somebody are dissolved.
+3. The other runs, longest first, join the speaker they sound like, with a say for their neighbours: what the
+diarization
+   model took for one local speaker of a window more likely is one person, and two local speakers more likely are two.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from app.core.clustering import BoolArray, ClusterRules, IntArray, cluster
-from app.core.linking import active_samples, link
-from app.core.types import FloatArray, FrameGrid, LocalDiarization, SpeakerCount
+from app.core.labelling import longest_first
+from app.core.types import FloatArray, LocalDiarization, SpeakerCount, VoiceRun
 
 MAX_ITEMS = 600
-"""More chains than this are clustered in blocks first, so that a day-long recording stays cheap."""
+"""More runs than this are clustered in blocks first, so that a day-long recording stays cheap."""
 
 
 @dataclass(frozen=True, slots=True)
 class ReclusterRules:
     """threshold: cosine below which two clusters are two people.
-    link_agreement, link_voice: what two neighbouring windows must agree on to be chained: activity (intersection over
-        union) and, where both have voice vectors, their cosine.
-    min_clean_samples: clean speech that a chain needs to found a speaker.
-    min_speaker_samples: a cluster with less speech than this joins the nearest other.
+    min_run_samples: a run shorter than this does not found a speaker.
+    min_speaker_samples: a cluster with less clean speech than this is nobody.
+    full_trust_samples: from this length on a run's voice is trusted fully; at length 0 it is trusted `least_trust`.
+    neighbour_samples: how far in time neighbours have a say; neighbour_say: how much, as a difference of cosine.
     """
 
-    threshold: float = 0.55
-    link_agreement: float = 0.5
-    link_voice: float = 0.4
-    min_clean_samples: int = 24_000
-    min_speaker_samples: int = 48_000
+    threshold: float = 0.5
+    min_run_samples: int = 24_000
+    min_speaker_samples: int = 32_000
+    full_trust_samples: int = 32_000
+    least_trust: float = 0.4
+    neighbour_samples: int = 80_000
+    neighbour_say: float = 0.15
 
 
-@dataclass(slots=True)
-class _Chain:
-    """One person over some consecutive windows. `cells`: (window, local speaker)."""
+def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: ReclusterRules) -> list[tuple[int, ...]]:
+    """Speaker of every voice run of every window (same order as `runs`), numbered by first appearance.
 
-    cells: list[tuple[int, int]] = field(default_factory=list)
-    speech: int = 0
-
-
-def recluster(
-    windows: Sequence[LocalDiarization], grid: FrameGrid, count: SpeakerCount, rules: ReclusterRules
-) -> list[tuple[int | None, ...]]:
-    """Meeting speaker of every local speaker of every window; None where it does not speak. Numbered by first
-    appearance."""
-    chains = _chains(windows, grid, rules)
-    if not chains:
-        return [(None,) * local.activity.shape[1] for local in windows]
-    vectors, clean = _voices(chains, windows)
-    apart = _apart(chains, len(windows))
-    labels = _label(chains, vectors, clean, apart, _limits(count), rules)
-    return _spread(chains, labels, windows)
-
-
-def _chains(windows: Sequence[LocalDiarization], grid: FrameGrid, rules: ReclusterRules) -> list[_Chain]:
-    chains: list[_Chain] = []
-    owner: dict[tuple[int, int], _Chain] = {}
-    for index, local in enumerate(windows):
-        speech = active_samples(local, grid)
-        inherited: dict[int, _Chain] = {}
-        if index:
-            inherited = {
-                found.later: owner[index - 1, found.earlier]
-                for found in link(windows[index - 1], local, grid)
-                if found.agreement >= rules.link_agreement
-                and _voices_agree(windows[index - 1], found.earlier, local, found.later, rules.link_voice)
-            }
-        for speaker in np.flatnonzero(speech):
-            chain = inherited.get(int(speaker))
-            if chain is None:
-                chain = _Chain()
-                chains.append(chain)
-            chain.cells.append((index, int(speaker)))
-            chain.speech += int(speech[speaker])
-            owner[index, int(speaker)] = chain
-    return chains
-
-
-def _voices_agree(a: LocalDiarization, i: int, b: LocalDiarization, j: int, least: float) -> bool:
-    if a.clean[i] == 0 or b.clean[j] == 0:
-        return True
-    return float(a.voices[i] @ b.voices[j]) >= least
-
-
-def _voices(chains: list[_Chain], windows: Sequence[LocalDiarization]) -> tuple[FloatArray, FloatArray]:
-    """Mean voice of each chain, (chains, dim) L2-normalised (zeros without one), and its clean speech, (chains,)
-    samples."""
-    vectors = np.zeros((len(chains), windows[0].voices.shape[1]), dtype=np.float32)
-    clean = np.zeros(len(chains), dtype=np.float32)
-    for number, chain in enumerate(chains):
-        for window, speaker in chain.cells:
-            local = windows[window]
-            vectors[number] += local.voices[speaker] * local.clean[speaker]
-            clean[number] += local.clean[speaker]
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    return np.divide(vectors, norms, out=np.zeros_like(vectors), where=norms > 0), clean
-
-
-def _apart(chains: list[_Chain], num_windows: int) -> BoolArray:
-    """(chains, chains): True where two chains share a window, and so are two people."""
-    present = np.zeros((len(chains), num_windows), dtype=np.float32)
-    for number, chain in enumerate(chains):
-        present[number, [window for window, _ in chain.cells]] = 1
-    apart: BoolArray = (present @ present.T) > 0
-    np.fill_diagonal(apart, False)
-    return apart
+    `count` is kept where the recording has that many distinguishable runs and the constraints allow it.
+    """
+    cells = [(number, run) for number, local in enumerate(windows) for run in local.runs]
+    if not cells:
+        return [() for _ in windows]
+    runs = [run for _, run in cells]
+    place = np.array([(number, run.local_speaker) for number, run in cells], dtype=np.int64)
+    vectors = np.stack([run.voice for run in runs])
+    weights = np.array([run.end - run.start for run in runs], dtype=np.float32)
+    least, most = _limits(count)
+    founders = _founders(weights, least, rules)
+    labels = np.full(len(runs), -1, dtype=np.int64)
+    labels[founders] = _cluster(vectors[founders], weights[founders], place[founders], (least, most), rules)
+    _dissolve_small(labels, weights, least, rules)
+    _join_rest(labels, runs, vectors, place, rules)
+    return _by_window(labels, cells, len(windows))
 
 
 def _limits(count: SpeakerCount) -> tuple[int, int | None]:
@@ -122,33 +69,17 @@ def _limits(count: SpeakerCount) -> tuple[int, int | None]:
     return count.min or 1, count.max
 
 
-def _label(
-    chains: list[_Chain],
-    vectors: FloatArray,
-    clean: FloatArray,
-    apart: BoolArray,
-    limits: tuple[int, int | None],
-    rules: ReclusterRules,
-) -> IntArray:
-    """Speaker of each chain, (chains,) int64."""
-    voiced = np.flatnonzero(clean > 0)
-    founders = np.flatnonzero(clean >= rules.min_clean_samples)
-    if len(founders) < limits[0]:
-        # Too little clean speech for as many speakers as were asked for: let shorter chains found them too.
-        founders = voiced if len(voiced) else np.arange(len(chains))
-    labels = np.full(len(chains), -1, dtype=np.int64)
-    speech = np.array([chain.speech for chain in chains], dtype=np.float64)
-    labels[founders] = _found(vectors[founders], clean[founders], apart[np.ix_(founders, founders)], limits, rules)
-    _dissolve_small(labels, speech, limits[0], rules)
-    _assign_rest(labels, chains, vectors, clean, apart)
-    return labels
+def _founders(weights: FloatArray, least: int, rules: ReclusterRules) -> IntArray:
+    """Runs that may found a speaker: the long ones; when there are too few of them for the speakers asked for, all."""
+    founders = np.flatnonzero(weights >= rules.min_run_samples)
+    return founders if len(founders) >= max(least, 1) else np.arange(len(weights))
 
 
-def _found(
-    vectors: FloatArray, clean: FloatArray, apart: BoolArray, limits: tuple[int, int | None], rules: ReclusterRules
+def _cluster(
+    vectors: FloatArray, weights: FloatArray, place: IntArray, limits: tuple[int, int | None], rules: ReclusterRules
 ) -> IntArray:
-    """Cluster the chains that may found a speaker; in blocks first when there are very many."""
-    weights = np.maximum(clean, 1.0)
+    """Cluster of each founding run; in blocks first when there are very many."""
+    apart = _apart(place)
     if len(vectors) <= MAX_ITEMS:
         return cluster(vectors, weights, apart, ClusterRules(rules.threshold, *limits))
     rough = np.zeros(len(vectors), dtype=np.int64)
@@ -167,9 +98,15 @@ def _found(
     return cluster(means, member @ weights, group_apart, ClusterRules(rules.threshold, *limits))[rough]
 
 
-def _dissolve_small(labels: IntArray, speech: np.ndarray, least: int, rules: ReclusterRules) -> None:
+def _apart(place: IntArray) -> BoolArray:
+    """(runs, runs): True for runs of one window that the diarization model took for two people."""
+    window, speaker = place[:, 0], place[:, 1]
+    return np.asarray((window[:, None] == window[None]) & (speaker[:, None] != speaker[None]), dtype=np.bool_)
+
+
+def _dissolve_small(labels: IntArray, weights: FloatArray, least: int, rules: ReclusterRules) -> None:
     """Take the label back from clusters with too little speech, smallest first, but keep `least` of them."""
-    totals = {int(k): float(speech[labels == k].sum()) for k in np.unique(labels[labels >= 0])}
+    totals = {int(k): float(weights[labels == k].sum()) for k in np.unique(labels[labels >= 0])}
     for k in sorted(totals, key=lambda k: totals[k]):
         if len(totals) <= max(1, least) or totals[k] >= rules.min_speaker_samples:
             break
@@ -177,40 +114,47 @@ def _dissolve_small(labels: IntArray, speech: np.ndarray, least: int, rules: Rec
         del totals[k]
 
 
-def _assign_rest(
-    labels: IntArray, chains: list[_Chain], vectors: FloatArray, clean: FloatArray, apart: BoolArray
+def _join_rest(
+    labels: IntArray, runs: Sequence[VoiceRun], vectors: FloatArray, place: IntArray, rules: ReclusterRules
 ) -> None:
-    """Give every unlabelled chain the most similar speaker that it may join; without a voice, the one nearest in
-    time."""
+    """Give every unlabelled run a speaker: by its voice as far as it is long enough, and by its neighbours."""
     kinds = np.unique(labels[labels >= 0])
-    means = np.stack([(vectors[labels == k] * clean[labels == k, None]).sum(0) for k in kinds])
+    weights = np.array([run.end - run.start for run in runs], dtype=np.float64)
+    means = np.stack([(vectors[labels == k] * weights[labels == k, None]).sum(0) for k in kinds])
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    for number in sorted(np.flatnonzero(labels < 0).tolist(), key=lambda n: -chains[n].speech):
-        taken = set(labels[apart[number]].tolist())
-        free = [index for index, k in enumerate(kinds) if int(k) not in taken] or list(range(len(kinds)))
-        if clean[number] > 0:
-            scores = means[free] @ vectors[number]
-        else:
-            scores = np.array([-_distance(chains, labels, number, int(kinds[index])) for index in free])
-        labels[number] = kinds[free[int(np.argmax(scores))]]
+    middle = np.array([(run.start + run.end) / 2 for run in runs])
+    for i in longest_first(runs):
+        if labels[i] < 0:
+            trust = min(1.0, rules.least_trust + weights[i] / rules.full_trust_samples)
+            scores = trust * (means @ vectors[i]) + _say(i, labels, kinds, middle, place, rules)
+            labels[i] = kinds[int(np.argmax(scores))]
 
 
-def _distance(chains: list[_Chain], labels: IntArray, number: int, kind: int) -> int:
-    """Windows between a chain and the nearest one of a speaker."""
-    here = chains[number].cells
-    return min(
-        max(0, other[0][0] - here[-1][0], here[0][0] - other[-1][0])
-        for other in (chains[n].cells for n in np.flatnonzero(labels == kind))
+def _say(
+    i: int,
+    labels: IntArray,
+    kinds: IntArray,
+    middle: NDArray[np.float64],
+    place: IntArray,
+    rules: ReclusterRules,
+) -> NDArray[np.float64]:
+    """What the labelled runs of the same window say of run i: (kinds,)."""
+    closeness = 1 - np.abs(middle - middle[i]) / rules.neighbour_samples
+    near = np.flatnonzero((labels >= 0) & (closeness > 0) & (place[:, 0] == place[i, 0]))
+    same = place[near, 1] == place[i, 1]
+    say = np.where(same, 1.0, -1.0) * closeness[near] * rules.neighbour_say
+    return np.asarray(
+        np.bincount(np.searchsorted(kinds, labels[near]), weights=say, minlength=len(kinds)), dtype=np.float64
     )
 
 
-def _spread(
-    chains: list[_Chain], labels: IntArray, windows: Sequence[LocalDiarization]
-) -> list[tuple[int | None, ...]]:
-    """Chain labels -> a tuple per window, speakers renumbered by first appearance."""
-    table: list[list[int | None]] = [[None] * local.activity.shape[1] for local in windows]
-    cells = sorted((*cell, int(labels[number])) for number, chain in enumerate(chains) for cell in chain.cells)
-    names: dict[int, int] = {}
-    for window, speaker, label in cells:
-        table[window][speaker] = names.setdefault(label, len(names))
-    return [tuple(row) for row in table]
+def _by_window(labels: IntArray, cells: Sequence[tuple[int, VoiceRun]], num_windows: int) -> list[tuple[int, ...]]:
+    """Labels as a tuple per window, speakers renumbered by first appearance in time."""
+    order = sorted(range(len(cells)), key=lambda i: (cells[i][1].start, i))
+    numbers: dict[int, int] = {}
+    for i in order:
+        numbers.setdefault(int(labels[i]), len(numbers))
+    rows: list[list[int]] = [[] for _ in range(num_windows)]
+    for (number, _), found in zip(cells, labels.tolist(), strict=True):
+        rows[number].append(numbers[found])
+    return [tuple(row) for row in rows]

@@ -63,7 +63,8 @@ class Stitcher:
         return replace(decoded, words=tuple(word for word in decoded.words if start <= _middle(word) < end))
 
     def _settle(self, turns: Sequence[DecodedTurn]) -> list[DecodedTurn]:
-        """Take from every turn the words that another turn owns; as many turns as came in, some perhaps without words."""
+        """Take from every turn the words that another turn owns; as many turns as came in, some perhaps without
+        words."""
         kept = list(turns)
         for i in range(len(kept)):
             for j in range(i + 1, len(kept)):

@@ -33,12 +33,12 @@ class Timeline:
         """Frames before the window's start are final now. Raises ValueError when the window is off the grid or goes
         back."""
         self._check_open()
-        start, remainder = divmod(item.local.start, self._grid.step)
+        start, remainder = divmod(item.start, self._grid.step)
         if remainder or start < self._first:
-            raise ValueError(f"window at sample {item.local.start} is off the frame grid or out of order")
-        done = self._take(start - self._first, item.local.start)
+            raise ValueError(f"window at sample {item.start} is off the frame grid or out of order")
+        done = self._take(start - self._first, item.start)
         self._add(item)
-        self._end = max(self._end, item.local.end)
+        self._end = max(self._end, item.end)
         return done
 
     def flush(self) -> list[Activity]:
@@ -60,19 +60,15 @@ class Timeline:
         return [chunk]
 
     def _add(self, item: Labelled) -> None:
-        local = item.local
-        frames = len(local.activity)
-        speakers = 1 + max((s for s in item.speakers if s is not None), default=-1)
-        offset = local.start // self._grid.step - self._first
+        frames, speakers = item.values.shape
+        offset = item.start // self._grid.step - self._first
         self._grow(offset + frames, speakers)
         ramp = (np.arange(frames, dtype=np.float32) + 1) / self._edge
         weight = np.clip(np.minimum(ramp, ramp[::-1]), EDGE_WEIGHT, 1.0).astype(np.float32)
-        if local.start == 0:
+        if item.start == 0:
             weight[: frames // 2] = 1.0  # nothing came before the meeting: its first frames are no worse than others
         self._weight[offset : offset + frames] += weight
-        for i, speaker in enumerate(item.speakers):
-            if speaker is not None:
-                self._sum[offset : offset + frames, speaker] += weight * local.activity[:, i]
+        self._sum[offset : offset + frames, :speakers] += weight[:, None] * item.values
 
     def _grow(self, frames: int, speakers: int) -> None:
         rows = max(0, frames - len(self._weight))

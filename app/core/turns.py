@@ -24,7 +24,7 @@ class TurnRules:
     speaker's speech are filled; what is then shorter than `min_on_samples` is dropped; what is longer than
     `max_samples` is cut at the deepest dip of the activity in the second half of that span."""
 
-    onset: float = 0.5
+    onset: float = 0.45
     offset: float = 0.4
     min_on_samples: int = 1600
     min_off_samples: int = 4800

@@ -33,12 +33,18 @@ class Frames:
 @dataclass(frozen=True, slots=True)
 class Window:
     """What the diarization model sees: (window_samples,) float32, of which the first `valid` are sound, the rest
-    padding."""
+    padding.
+
+    own_start, own_end: the part of the meeting that this window answers for, so that each stretch of speech gets its
+    voice vector once, from the window in which it lies most central; the own parts of all windows tile the meeting.
+    """
 
     index: int
     start: int
     samples: FloatArray
     valid: int
+    own_start: int
+    own_end: int
 
     @property
     def end(self) -> int:
@@ -67,27 +73,39 @@ class EngineSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class VoiceRun:
+    """A stretch in which one local speaker of a window speaks alone, and how it sounds.
+
+    start, end: samples of the meeting; voice: (dim,) float32, L2-normalised
+    """
+
+    local_speaker: int
+    start: int
+    end: int
+    voice: FloatArray
+
+
+@dataclass(frozen=True, slots=True)
 class LocalDiarization:
     """Who speaks when within one window, speakers numbered only within it.
 
-    activity: (frames, local_speakers) float32 in [0, 1]
-    voices: (local_speakers, dim) float32, L2-normalised; a row of zeros where there was too little clean speech
-    clean: samples of non-overlapped speech behind each voice vector, one int per local speaker
+    activity: (frames, local_speakers) float32 in [0, 1]; zeros behind the end of the sound
+    runs: stretches of clean speech whose middle lies in the window's own part, in order of time
     """
 
     start: int
     end: int
     activity: FloatArray
-    voices: FloatArray
-    clean: tuple[int, ...]
+    runs: tuple[VoiceRun, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A window's diarization with meeting speakers: `speakers[i]` is local speaker i's, None = did not speak."""
+    """A window's activity with meeting speakers: values (frames, speakers) float32 in [0, 1]."""
 
-    local: LocalDiarization
-    speakers: tuple[int | None, ...]
+    start: int
+    end: int
+    values: FloatArray
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from hypothesis import strategies as st
 
-from app.core.types import Decoded, DecodedTurn, DecodeTurn, FrameGrid, LocalDiarization, Turn, Word
+from app.core.types import Decoded, DecodedTurn, DecodeTurn, FrameGrid, LocalDiarization, Turn, VoiceRun, Word
 
 GRID = FrameGrid(step=270, offset=495)
 WINDOW_FRAMES = 40
@@ -39,26 +39,31 @@ def local_windows(
 ) -> list[LocalDiarization]:
     """What a perfect model says of a meeting: `truth` (frames, speakers) bool, local speakers in random order.
 
-    A voice vector is its speaker's own direction plus a little noise.
+    Every stretch in which somebody speaks alone is a run of the window in whose own part its middle lies; its voice is
+    its speaker's own direction plus a little noise.
     """
     people = voices(rng, truth.shape[1])
+    firsts = list(range(0, max(1, len(truth) - WINDOW_FRAMES + step_frames), step_frames))
     windows = []
-    for first in range(0, max(1, len(truth) - WINDOW_FRAMES + step_frames), step_frames):
+    for first in firsts:
         part = truth[first : first + WINDOW_FRAMES]
         heard = [s for s in range(truth.shape[1]) if part[:, s].any()][:local_speakers]
-        slots = rng.permutation(local_speakers)[: len(heard)]
+        slots = rng.permutation(local_speakers)[: len(heard)].tolist()
         activity = np.zeros((WINDOW_FRAMES, local_speakers), dtype=np.float32)
-        vectors = np.zeros((local_speakers, people.shape[1]), dtype=np.float32)
-        clean = [0] * local_speakers
-        for slot, speaker in zip(slots.tolist(), heard, strict=True):
+        own_first = 0 if first == 0 else first + (WINDOW_FRAMES - step_frames) // 2
+        own_last = len(truth) if first == firsts[-1] else first + (WINDOW_FRAMES + step_frames) // 2
+        runs = []
+        for slot, speaker in zip(slots, heard, strict=True):
             activity[: len(part), slot] = part[:, speaker]
-            alone = int((part[:, speaker] & (part.sum(1) == 1)).sum()) * GRID.step
-            if alone:
-                noisy = people[speaker] + rng.normal(scale=0.05, size=people.shape[1])
-                vectors[slot] = noisy / np.linalg.norm(noisy)
-                clean[slot] = alone
+            alone = part[:, speaker] & (part.sum(1) == 1)
+            for a, b in np.flatnonzero(np.diff(np.pad(alone, 1).astype(np.int8))).reshape(-1, 2).tolist():
+                if own_first <= first + (a + b) // 2 < own_last:
+                    noisy = people[speaker] + rng.normal(scale=0.05, size=people.shape[1])
+                    voice = (noisy / np.linalg.norm(noisy)).astype(np.float32)
+                    start, end = (GRID.offset - GRID.step // 2 + (first + f) * GRID.step for f in (a, b))
+                    runs.append(VoiceRun(slot, start, end, voice))
         end = min(first + WINDOW_FRAMES, len(truth)) * GRID.step
-        windows.append(LocalDiarization(first * GRID.step, end, activity, vectors, tuple(clean)))
+        windows.append(LocalDiarization(first * GRID.step, end, activity, tuple(sorted(runs, key=lambda r: r.start))))
     return windows
 
 

@@ -1,0 +1,148 @@
+"""Labelled voice runs -> the meeting speaker of every local speaker at every frame of a window.
+
+The diarization model numbers speakers anew in every window, and within ten seconds of quick talk it may give two
+people one number. So a name is not given to a local speaker of a window as a whole but stretch by stretch, from the
+voice runs, which are short and clean. Frames without a run of their own (overlap, very short speech) take the name
+that the same local speaker has nearest in time; two people who are active at once are never the same one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from app.core.types import FloatArray, FrameGrid, Labelled, LocalDiarization, VoiceRun
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+ACTIVE = 0.5
+"""A local speaker is active in a frame when its activity is at least this."""
+
+NOBODY = -1
+OTHER_STRETCH = 1_000
+"""Evidence from another stretch of speech counts as this many frames further away."""
+
+
+class Names:
+    """Who was recognised when: the labels of voice runs laid out on the meeting's frame grid."""
+
+    def __init__(self, grid: FrameGrid) -> None:
+        self._grid = grid
+        self._frames: IntArray = np.full(0, NOBODY, dtype=np.int64)
+
+    def add(self, run: VoiceRun, speaker: int) -> None:
+        """Write a run's speaker over its frames."""
+        first, last = self._frame(run.start), self._frame(run.end)
+        if last > len(self._frames):
+            grown = np.full(max(last, 2 * len(self._frames)), NOBODY, dtype=np.int64)
+            grown[: len(self._frames)] = self._frames
+            self._frames = grown
+        self._frames[first:last] = speaker
+
+    def within(self, start: int, frames: int) -> IntArray:
+        """Speakers of the frames of a window that starts at sample `start`, (frames,) int64, NOBODY where unknown."""
+        first = start // self._grid.step
+        found = self._frames[first : first + frames]
+        return np.pad(found, (0, frames - len(found)), constant_values=NOBODY)
+
+    def nearest(self, frame: int, but: Sequence[int] = ()) -> int:
+        """The speaker recognised nearest to a frame of the meeting, other than `but`; NOBODY when there is none."""
+        known = np.flatnonzero((self._frames != NOBODY) & ~np.isin(self._frames, list(but)))
+        return int(self._frames[known[np.abs(known - frame).argmin()]]) if len(known) else NOBODY
+
+    def _frame(self, sample: int) -> int:
+        return max(0, (sample - self._grid.offset + self._grid.step // 2) // self._grid.step)
+
+
+def label(local: LocalDiarization, names: Names, grid: FrameGrid, num_speakers: int) -> Labelled:
+    """The window's activity by meeting speaker: values (frames, num_speakers)."""
+    active = local.activity >= ACTIVE
+    alone = active & (active.sum(axis=1, keepdims=True) == 1)
+    heard = names.within(local.start, len(active))
+    first = local.start // grid.step
+    who = np.stack([_spread(active[:, i], alone[:, i], heard) for i in range(active.shape[1])], axis=1)
+    _name_the_unheard(who, active, names, first)
+    _part(who, active, alone, names, first)
+    values = np.zeros((len(active), num_speakers), dtype=np.float32)
+    for i in range(who.shape[1]):
+        for speaker in np.unique(who[:, i]):
+            if speaker != NOBODY:
+                rows = who[:, i] == speaker
+                values[rows, speaker] = np.maximum(values[rows, speaker], local.activity[rows, i])
+    return Labelled(local.start, local.end, values)
+
+
+def _spread(active: BoolArray, alone: BoolArray, heard: IntArray) -> IntArray:
+    """Every frame of one local speaker takes the name heard nearest, first of all in the same stretch of speech."""
+    frames = np.arange(len(active))
+    known = np.flatnonzero(alone & (heard != NOBODY))
+    if len(known) == 0:
+        return np.full(len(active), NOBODY, dtype=np.int64)
+    stretch = np.cumsum(np.diff(active.astype(np.int8), prepend=np.int8(0)) != 0)
+    after = np.searchsorted(known, frames)
+    left, right = known[np.clip(after - 1, 0, None)], known[np.clip(after, None, len(known) - 1)]
+    left_far = np.abs(frames - left) + OTHER_STRETCH * (stretch[left] != stretch)
+    right_far = np.abs(frames - right) + OTHER_STRETCH * (stretch[right] != stretch)
+    return heard[np.where(left_far <= right_far, left, right)]
+
+
+def _name_the_unheard(who: IntArray, active: BoolArray, names: Names, first: int) -> None:
+    """A local speaker without any clean speech is the person nearest in time who is not speaking besides."""
+    for i in range(who.shape[1]):
+        if active[:, i].any() and (who[:, i] == NOBODY).all():
+            besides = set(who[active[:, i]][:, [j for j in range(who.shape[1]) if j != i]].ravel().tolist()) - {NOBODY}
+            middle = first + int(np.flatnonzero(active[:, i]).mean())
+            found = names.nearest(middle, tuple(besides))
+            who[:, i] = found if found != NOBODY else names.nearest(middle)
+
+
+def _part(who: IntArray, active: BoolArray, alone: BoolArray, names: Names, first: int) -> None:
+    """Where two local speakers are active at once under one name, one of them is somebody else."""
+    for i in range(who.shape[1]):
+        for j in range(i + 1, who.shape[1]):
+            clash = active[:, i] & active[:, j] & (who[:, i] == who[:, j]) & (who[:, i] != NOBODY)
+            edges = np.flatnonzero(np.diff(np.concatenate([[False], clash, [False]]).astype(np.int8)))
+            for begin, end in edges.reshape(-1, 2).tolist():
+                shared = int(who[begin, i])
+                options = [(*_second_name(who[:, k], alone[:, k], shared), k) for k in (i, j)]
+                weight, other, k = max(options)
+                if weight == 0:
+                    other, k = names.nearest(first + (begin + end) // 2, (shared,)), j
+                if other != NOBODY:
+                    who[begin:end, k] = other
+
+
+def _second_name(who: IntArray, alone: BoolArray, shared: int) -> tuple[int, int]:
+    """(frames, name) of whom else this local speaker was heard as in the window; (0, NOBODY) when nobody else."""
+    others = who[alone & (who != shared) & (who != NOBODY)]
+    if len(others) == 0:
+        return 0, NOBODY
+    counts = np.bincount(others)
+    return len(others), int(counts.argmax())
+
+
+def to_labelled(
+    windows: Sequence[LocalDiarization], speakers: Sequence[Sequence[int]], grid: FrameGrid
+) -> Iterator[Labelled]:
+    """All windows of a recording, given the speaker of every voice run of every window (same order as `runs`)."""
+    names = Names(grid)
+    for local, row in zip(windows, speakers, strict=True):
+        for run, speaker in zip(local.runs, row, strict=True):
+            names.add(run, speaker)
+    count = 1 + max((speaker for row in speakers for speaker in row), default=-1)
+    for local in windows:
+        yield label(local, names, grid, count)
+
+
+def longest_first(runs: Sequence[VoiceRun]) -> list[int]:
+    """Indices of runs, the longest (and so the surest) first; equals in order of time."""
+    return sorted(range(len(runs)), key=lambda i: (runs[i].start - runs[i].end, runs[i].start))
+
+
+def similarity(mean: FloatArray, voice: FloatArray) -> float:
+    """Cosine of a sum of voice vectors with one voice vector; 0 for an empty sum."""
+    norm = float(np.linalg.norm(mean))
+    return float(mean @ voice) / norm if norm > 0 else 0.0

@@ -1,0 +1,67 @@
+"""A decoder's name -> the decoder with its weights. Registry, folder and device in, a ready `Decoder` out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from models.asr.whisper import AsrSettings, WhisperAsr
+from models.decoders.base import Decoder
+from models.decoders.cascade import CascadeDecoder
+from models.errors import ModelError
+from models.registry import Registry
+from models.store import require
+
+
+class UnknownDecoder(ModelError):
+    """There is no decoder of that name. One argument: the message."""
+
+    code = "decoder_unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class DecoderSettings:
+    """How a decoder runs.
+
+    weights_dir: folder of the weights; quantize: 8-bit linear layers (CPU); max_batch: clips in one pass of Whisper.
+    """
+
+    registry: Registry
+    weights_dir: Path
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    quantize: bool = False
+    max_batch: int = 16
+
+
+def load_decoder(name: str, settings: DecoderSettings) -> Decoder:
+    """The decoder called `name`, ready to write.
+
+    Raises:
+        UnknownDecoder: no decoder has that name.
+        ModelError: its weights are missing, damaged or of another model.
+    """
+    if name not in DECODERS:
+        raise UnknownDecoder(f"there is no decoder {name!r}; known are {', '.join(sorted(DECODERS))}")
+    return DECODERS[name](settings)
+
+
+def load_asr(settings: DecoderSettings) -> WhisperAsr:
+    """The Whisper of the registry. Raises ModelError."""
+    return WhisperAsr.load(
+        require(settings.registry, "whisper-base-model", settings.weights_dir),
+        require(settings.registry, "whisper-base-config", settings.weights_dir),
+        require(settings.registry, "whisper-base-tokenizer", settings.weights_dir),
+        AsrSettings(settings.device, settings.dtype, settings.quantize, settings.max_batch),
+    )
+
+
+def _load_cascade(settings: DecoderSettings) -> Decoder:
+    return CascadeDecoder(load_asr(settings))
+
+
+DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {"cascade": _load_cascade}
+"""Every decoder by name."""
