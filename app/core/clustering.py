@@ -1,8 +1,13 @@
 """Constrained agglomerative clustering of voice vectors: whose pieces of speech belong together.
 
-Average linkage on cosine similarity between weighted means, with cannot-link constraints: two pieces that were heard as
-different speakers at the same time never end in one cluster (constrained clustering as in pyannote.audio's
-`AgglomerativeClustering`, which has the linkage but not the constraints).
+Centroid linkage on cosine similarity, with cannot-link constraints: two pieces that were heard as different speakers
+at the same time never end in one cluster (as in pyannote.audio's `AgglomerativeClustering`, which has the linkage but
+not the constraints).
+
+A voice vector of little speech is noisy, and noise lowers the cosine of two pieces of one voice, the more the shorter
+they are; so one threshold cannot fit pieces of two seconds and clusters of minutes. The cosine is therefore corrected
+for attenuation (Spearman 1904): divided by the root of both reliabilities, where n samples of speech have the
+reliability n / (n + noise_samples).
 """
 
 from __future__ import annotations
@@ -20,12 +25,14 @@ IntArray = NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True)
 class ClusterRules:
-    """threshold: clusters less similar (cosine of their means) than this stay apart.
+    """threshold: clusters less similar than this stay apart. noise_samples: speech at which a voice vector is half
+    noise.
 
     min_clusters, max_clusters: merge on past the threshold down to `max_clusters`, stop merging at `min_clusters`.
     """
 
     threshold: float
+    noise_samples: float = 0.0
     min_clusters: int = 1
     max_clusters: int | None = None
 
@@ -39,15 +46,14 @@ def cluster(vectors: FloatArray, weights: FloatArray, apart: BoolArray, rules: C
     """
     count = len(vectors)
     sums = vectors.astype(np.float64) * weights[:, None]
+    amounts = weights.astype(np.float64).copy()
     blocked = apart.copy()
+    np.fill_diagonal(blocked, True)
     members = [[i] for i in range(count)]
-    similarity = _cosine(sums)
-    np.fill_diagonal(similarity, -np.inf)
-    similarity[blocked] = -np.inf
+    similarity = np.stack([_row(i, sums, amounts, blocked, rules) for i in range(count)]) if count else np.zeros((0, 0))
     alive = count
     while alive > rules.min_clusters:
-        flat = int(np.argmax(similarity))
-        i, j = sorted(divmod(flat, count))
+        i, j = sorted(divmod(int(np.argmax(similarity)), count))
         best = similarity[i, j]
         forced = rules.max_clusters is not None and alive > rules.max_clusters
         if best == -np.inf or (best < rules.threshold and not forced):
@@ -55,27 +61,26 @@ def cluster(vectors: FloatArray, weights: FloatArray, apart: BoolArray, rules: C
         members[i] += members[j]
         members[j] = []
         sums[i] += sums[j]
+        amounts[i] += amounts[j]
         blocked[i] |= blocked[j]
         blocked[:, i] |= blocked[:, j]
+        blocked[j, :] = blocked[:, j] = True
         similarity[j, :] = similarity[:, j] = -np.inf
-        similarity[i] = similarity[:, i] = _row(i, sums, blocked, members)
+        similarity[i] = similarity[:, i] = _row(i, sums, amounts, blocked, rules)
         alive -= 1
     return _numbered(members, count)
 
 
-def _row(i: int, sums: NDArray[np.float64], blocked: BoolArray, members: list[list[int]]) -> NDArray[np.float64]:
-    """Similarity of cluster i to every other that may still join it."""
+def _row(
+    i: int, sums: NDArray[np.float64], amounts: NDArray[np.float64], blocked: BoolArray, rules: ClusterRules
+) -> NDArray[np.float64]:
+    """Similarity of cluster i to every other that may still join it, -inf for those that may not."""
     norms = np.linalg.norm(sums, axis=1)
-    row: NDArray[np.float64] = sums @ sums[i] / np.maximum(norms * norms[i], 1e-12)
+    reliability = amounts / (amounts + rules.noise_samples)
+    scale = norms * norms[i] * np.sqrt(reliability * reliability[i])
+    row = np.asarray(sums @ sums[i] / np.maximum(scale, 1e-12), dtype=np.float64)
     row[blocked[i]] = -np.inf
-    row[[not m for m in members]] = -np.inf
-    row[i] = -np.inf
     return row
-
-
-def _cosine(sums: NDArray[np.float64]) -> NDArray[np.float64]:
-    unit = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-12)
-    return np.asarray(unit @ unit.T)
 
 
 def _numbered(members: list[list[int]], count: int) -> IntArray:

@@ -14,10 +14,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from app.core.clustering import BoolArray, ClusterRules, IntArray, cluster
-from app.core.labelling import longest_first
 from app.core.types import FloatArray, LocalDiarization, SpeakerCount, VoiceRun
 
 MAX_ITEMS = 600
@@ -26,20 +24,15 @@ MAX_ITEMS = 600
 
 @dataclass(frozen=True, slots=True)
 class ReclusterRules:
-    """threshold: cosine below which two clusters are two people.
+    """threshold, noise_samples: how alike two clusters must sound to be one person (see `clustering`).
     min_run_samples: a run shorter than this does not found a speaker.
     min_speaker_samples: a cluster with less clean speech than this is nobody.
-    full_trust_samples: from this length on a run's voice is trusted fully; at length 0 it is trusted `least_trust`.
-    neighbour_samples: how far in time neighbours have a say; neighbour_say: how much, as a difference of cosine.
     """
 
-    threshold: float = 0.5
-    min_run_samples: int = 24_000
-    min_speaker_samples: int = 32_000
-    full_trust_samples: int = 32_000
-    least_trust: float = 0.4
-    neighbour_samples: int = 80_000
-    neighbour_say: float = 0.15
+    threshold: float = 0.68
+    noise_samples: int = 35_200
+    min_run_samples: int = 16_000
+    min_speaker_samples: int = 48_000
 
 
 def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: ReclusterRules) -> list[tuple[int, ...]]:
@@ -50,16 +43,15 @@ def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: R
     cells = [(number, run) for number, local in enumerate(windows) for run in local.runs]
     if not cells:
         return [() for _ in windows]
-    runs = [run for _, run in cells]
     place = np.array([(number, run.local_speaker) for number, run in cells], dtype=np.int64)
-    vectors = np.stack([run.voice for run in runs])
-    weights = np.array([run.end - run.start for run in runs], dtype=np.float32)
+    vectors = np.stack([run.voice for _, run in cells])
+    weights = np.array([run.end - run.start for _, run in cells], dtype=np.float32)
     least, most = _limits(count)
     founders = _founders(weights, least, rules)
-    labels = np.full(len(runs), -1, dtype=np.int64)
+    labels = np.full(len(cells), -1, dtype=np.int64)
     labels[founders] = _cluster(vectors[founders], weights[founders], place[founders], (least, most), rules)
     _dissolve_small(labels, weights, least, rules)
-    _join_rest(labels, runs, vectors, place, rules)
+    _join_rest(labels, vectors, weights)
     return _by_window(labels, cells, len(windows))
 
 
@@ -81,12 +73,12 @@ def _cluster(
     """Cluster of each founding run; in blocks first when there are very many."""
     apart = _apart(place)
     if len(vectors) <= MAX_ITEMS:
-        return cluster(vectors, weights, apart, ClusterRules(rules.threshold, *limits))
+        return cluster(vectors, weights, apart, ClusterRules(rules.threshold, rules.noise_samples, *limits))
     rough = np.zeros(len(vectors), dtype=np.int64)
     groups = 0
     for begin in range(0, len(vectors), MAX_ITEMS):
         part = slice(begin, begin + MAX_ITEMS)
-        stricter = ClusterRules(min(0.95, rules.threshold + 0.1), limits[0])
+        stricter = ClusterRules(rules.threshold + 0.1, rules.noise_samples, limits[0])
         rough[part] = groups + cluster(vectors[part], weights[part], apart[part, part], stricter)
         groups = int(rough[part].max()) + 1
     member = np.zeros((groups, len(vectors)), dtype=np.float32)
@@ -95,7 +87,9 @@ def _cluster(
     means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
     group_apart: BoolArray = (member @ apart.astype(np.float32) @ member.T) > 0
     np.fill_diagonal(group_apart, False)
-    return cluster(means, member @ weights, group_apart, ClusterRules(rules.threshold, *limits))[rough]
+    return cluster(means, member @ weights, group_apart, ClusterRules(rules.threshold, rules.noise_samples, *limits))[
+        rough
+    ]
 
 
 def _apart(place: IntArray) -> BoolArray:
@@ -114,38 +108,13 @@ def _dissolve_small(labels: IntArray, weights: FloatArray, least: int, rules: Re
         del totals[k]
 
 
-def _join_rest(
-    labels: IntArray, runs: Sequence[VoiceRun], vectors: FloatArray, place: IntArray, rules: ReclusterRules
-) -> None:
-    """Give every unlabelled run a speaker: by its voice as far as it is long enough, and by its neighbours."""
+def _join_rest(labels: IntArray, vectors: FloatArray, weights: FloatArray) -> None:
+    """Give every unlabelled run the speaker whose mean voice is most like its own."""
     kinds = np.unique(labels[labels >= 0])
-    weights = np.array([run.end - run.start for run in runs], dtype=np.float64)
     means = np.stack([(vectors[labels == k] * weights[labels == k, None]).sum(0) for k in kinds])
     means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), 1e-9)
-    middle = np.array([(run.start + run.end) / 2 for run in runs])
-    for i in longest_first(runs):
-        if labels[i] < 0:
-            trust = min(1.0, rules.least_trust + weights[i] / rules.full_trust_samples)
-            scores = trust * (means @ vectors[i]) + _say(i, labels, kinds, middle, place, rules)
-            labels[i] = kinds[int(np.argmax(scores))]
-
-
-def _say(
-    i: int,
-    labels: IntArray,
-    kinds: IntArray,
-    middle: NDArray[np.float64],
-    place: IntArray,
-    rules: ReclusterRules,
-) -> NDArray[np.float64]:
-    """What the labelled runs of the same window say of run i: (kinds,)."""
-    closeness = 1 - np.abs(middle - middle[i]) / rules.neighbour_samples
-    near = np.flatnonzero((labels >= 0) & (closeness > 0) & (place[:, 0] == place[i, 0]))
-    same = place[near, 1] == place[i, 1]
-    say = np.where(same, 1.0, -1.0) * closeness[near] * rules.neighbour_say
-    return np.asarray(
-        np.bincount(np.searchsorted(kinds, labels[near]), weights=say, minlength=len(kinds)), dtype=np.float64
-    )
+    rest = labels < 0
+    labels[rest] = kinds[np.argmax(vectors[rest] @ means.T, axis=1)]
 
 
 def _by_window(labels: IntArray, cells: Sequence[tuple[int, VoiceRun]], num_windows: int) -> list[tuple[int, ...]]:

@@ -9,6 +9,8 @@ Shapes: `frames` is the time axis of the diarization model, `local_speakers` are
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -196,6 +198,19 @@ class Decoded:
     language: str | None = None
 
 
+UNSPACED = re.compile(r"[\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3000-\u30ff\u3400-\u9fff\uf900-\ufaff\uff00-\uffef]")
+"""Thai, Lao, Burmese, Khmer, Japanese and Chinese: scripts written without spaces between words."""
+
+
+def join_words(words: Iterable[str]) -> str:
+    """Words as running text: a space between them, but none between two words of a script that has none."""
+    text = ""
+    for word in words:
+        glued = text and word and UNSPACED.match(text[-1]) and UNSPACED.match(word[0])
+        text += word if glued or not text else " " + word
+    return text
+
+
 @dataclass(frozen=True, slots=True)
 class Segment:
     """A speaker-attributed, timestamped piece of the transcript. Its id is stable; once final, text and times never
@@ -210,7 +225,7 @@ class Segment:
 
     @property
     def text(self) -> str:
-        return " ".join(word.text for word in self.words)
+        return join_words(word.text for word in self.words)
 
 
 @dataclass(frozen=True, slots=True)

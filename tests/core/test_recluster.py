@@ -14,9 +14,7 @@ from app.core.types import LocalDiarization, SpeakerCount
 from tests.core.strategies import GRID, local_windows, meetings, voices
 
 # The synthetic frames are short: a tenth of the default lengths.
-RULES = ReclusterRules(
-    min_run_samples=2_000, min_speaker_samples=3_000, full_trust_samples=2_000, neighbour_samples=8_000
-)
+RULES = ReclusterRules(noise_samples=100, min_run_samples=2_000, min_speaker_samples=3_000)
 
 
 def alternating(order: list[int], length: int = 30) -> np.ndarray:
