@@ -106,9 +106,8 @@ class Session:
         self._grid = spec.grid
         # Windows must start on the frame grid, so that their frames can be averaged without interpolation.
         step = max(1, self._rules.step_samples // spec.grid.step) * spec.grid.step
-        self._windower = Windower(
-            spec.window_samples, min(step, spec.window_samples // spec.grid.step * spec.grid.step)
-        )
+        step = min(step, spec.window_samples // spec.grid.step * spec.grid.step)
+        self._windower = Windower(spec.window_samples, step, spec.grid.step)
         self._tracker = SpeakerTracker(spec.grid, options.speakers, self._rules.tracker)
         self._timeline = Timeline(spec.grid, self._rules.edge_samples)
         self._turns = TurnFinder(spec.grid, self._rules.turns)

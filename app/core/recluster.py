@@ -26,13 +26,15 @@ MAX_ITEMS = 600
 class ReclusterRules:
     """threshold, noise_samples: how alike two clusters must sound to be one person (see `clustering`).
     min_run_samples: a run shorter than this does not found a speaker.
-    min_speaker_samples: a cluster with less clean speech than this is nobody.
+    min_speaker_samples, min_speaker_share: a cluster with less clean speech than both this much and this share of all
+        clean speech is nobody.
     """
 
     threshold: float = 0.68
     noise_samples: int = 35_200
     min_run_samples: int = 16_000
     min_speaker_samples: int = 48_000
+    min_speaker_share: float = 0.05
 
 
 def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: ReclusterRules) -> list[tuple[int, ...]]:
@@ -101,8 +103,9 @@ def _apart(place: IntArray) -> BoolArray:
 def _dissolve_small(labels: IntArray, weights: FloatArray, least: int, rules: ReclusterRules) -> None:
     """Take the label back from clusters with too little speech, smallest first, but keep `least` of them."""
     totals = {int(k): float(weights[labels == k].sum()) for k in np.unique(labels[labels >= 0])}
+    enough = min(rules.min_speaker_samples, rules.min_speaker_share * float(weights.sum()))
     for k in sorted(totals, key=lambda k: totals[k]):
-        if len(totals) <= max(1, least) or totals[k] >= rules.min_speaker_samples:
+        if len(totals) <= max(1, least) or totals[k] >= enough:
             break
         labels[labels == k] = -1
         del totals[k]

@@ -1,0 +1,301 @@
+"""Gathers requests of all sessions into batches and runs them on the one thread of a device.
+
+In: single requests, from any event loop. Out: single answers. `DeviceThread` runs one batch at a time, so that two
+models never compete for one device; each `MicroBatcher` on it is a lane with its own model call, a plain function from
+a list to a list.
+
+A batch is formed when the thread is free to take it. The oldest waiting request of the device goes first, and what may
+share its batch goes with it. A request that finds the device idle does not wait; one that came while it was busy waits
+for company until the batch is full or `max_wait_ms` have passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Hashable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+from app.errors import CrosstalkError, EngineClosed, EngineFailed, Overloaded
+
+_LOG = logging.getLogger(__name__)
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneRules:
+    """How one lane batches.
+
+    name: what it does, for messages and logs; max_batch: most requests in one call; max_wait_ms: longest wait for
+    company; max_waiting: requests that may wait, further ones raise Overloaded.
+    """
+
+    name: str
+    max_batch: int = 8
+    max_wait_ms: float = 20.0
+    max_waiting: int = 256
+
+    def __post_init__(self) -> None:
+        if self.max_batch < 1 or self.max_waiting < 1 or self.max_wait_ms < 0:
+            raise ValueError(f"a batcher needs positive limits, got {self}")
+
+
+@dataclass(frozen=True, slots=True)
+class LaneStats:
+    """Counts since the start. failed_batches: calls that raised or gave a wrong number of answers."""
+
+    requests: int = 0
+    batches: int = 0
+    failed_batches: int = 0
+    failed_requests: int = 0
+
+
+@dataclass(slots=True, eq=False)
+class _Item(Generic[Req, Res]):
+    """A request that waits. `due`: when it stops waiting for company, by time.monotonic()."""
+
+    request: Req
+    group: Hashable
+    arrived: int
+    due: float
+    future: Future[Res]
+
+
+class DeviceThread:
+    """The thread of one device. Batchers are added to it; nothing else runs there."""
+
+    def __init__(self, name: str) -> None:
+        self.changed = threading.Condition()
+        self._lanes: list[MicroBatcher[Any, Any]] = []
+        self._closed = False
+        self._busy = False
+        self._arrivals = 0
+        # A daemon, so that a process whose engine was never closed can still end.
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def closed(self) -> bool:
+        """Whether no request is taken any more."""
+        return self._closed
+
+    def add(self, lane: MicroBatcher[Any, Any]) -> None:
+        """Let a batcher use this thread. Raises EngineClosed."""
+        with self.changed:
+            if self._closed:
+                raise EngineClosed("the engine is closed")
+            self._lanes.append(lane)
+
+    def arrive(self) -> tuple[int, bool]:
+        """A new request's number among all of the device's, and whether it finds the device idle. Needs `changed`."""
+        self._arrivals += 1
+        return self._arrivals, not self._busy and all(lane.waiting == 0 for lane in self._lanes)
+
+    def free(self) -> None:
+        """The models have done their part of the batch."""
+        with self.changed:
+            self._busy = False
+
+    async def aclose(self) -> None:
+        """Finish the batch in flight, fail what waits with EngineClosed, end the thread. May be called again."""
+        self._close()
+        await asyncio.to_thread(self._thread.join)
+
+    def _close(self) -> None:
+        with self.changed:
+            self._closed = True
+            for lane in self._lanes:
+                lane.refuse_waiting()
+            self.changed.notify_all()
+
+    def _run(self) -> None:
+        try:
+            while (taken := self._take()) is not None:
+                lane, items = taken
+                lane.answer(items)
+        finally:
+            # Also when a batch ends the thread by something worse than an Exception: nobody may wait for ever.
+            self._close()
+            self._lanes.clear()
+
+    def _take(self) -> tuple[MicroBatcher[Any, Any], list[_Item[Any, Any]]] | None:
+        """Wait for the next batch; None once closed."""
+        with self.changed:
+            while not self._closed:
+                now = time.monotonic()
+                ready = [lane for lane in self._lanes if lane.waiting and lane.due() <= now]
+                if ready:
+                    lane = min(ready, key=lambda lane: lane.oldest())
+                    self._busy = True
+                    return lane, lane.take()
+                dues = [lane.due() for lane in self._lanes if lane.waiting]
+                self.changed.wait(max(0.0, min(dues) - now) if dues else None)
+            return None
+
+
+class MicroBatcher(Generic[Req, Res]):
+    """One lane of a device: `await ask(request)` for single answers, `call` for whole batches.
+
+    `call` gets a list of requests and returns as many answers in the same order; an answer that is an Exception fails
+    that request alone. When `call` raises for a batch, its requests are tried one by one: only the guilty ones fail.
+    `group`: requests share a batch only when their groups are equal, e.g. by rounded length.
+    """
+
+    def __init__(
+        self,
+        device: DeviceThread,
+        call: Callable[[list[Req]], Sequence[Res | Exception]],
+        rules: LaneRules,
+        group: Callable[[Req], Hashable] | None = None,
+    ) -> None:
+        self._device = device
+        self._call = call
+        self._rules = rules
+        self._group = group
+        self._items: deque[_Item[Req, Res]] = deque()
+        self._stats = LaneStats()
+        device.add(self)
+
+    @property
+    def stats(self) -> LaneStats:
+        """What was counted so far."""
+        return self._stats
+
+    @property
+    def waiting(self) -> int:
+        """Requests that are not in a batch yet."""
+        return len(self._items)
+
+    async def ask(self, request: Req) -> Res:
+        """The answer to one request. Cancelling this drops the request, unless its batch has begun.
+
+        Raises:
+            Overloaded: too many requests wait already.
+            EngineClosed: the device was closed before the request's batch began.
+            EngineFailed: the model failed on this request; the cause is chained.
+            CrosstalkError: what `call` itself raises of these, as it is.
+        """
+        item = self._enter(request)
+        try:
+            return await asyncio.wrap_future(item.future)
+        except asyncio.CancelledError:
+            self._drop(item)
+            raise
+
+    def _enter(self, request: Req) -> _Item[Req, Res]:
+        group = self._group(request) if self._group is not None else None
+        with self._device.changed:
+            if self._device.closed:
+                raise EngineClosed("the engine is closed")
+            if len(self._items) >= self._rules.max_waiting:
+                raise Overloaded(f"{len(self._items)} requests already wait to {self._rules.name}; try again later")
+            arrived, idle = self._device.arrive()
+            due = time.monotonic() + (0.0 if idle else self._rules.max_wait_ms / 1000)
+            item: _Item[Req, Res] = _Item(request, group, arrived, due, Future())
+            self._items.append(item)
+            self._device.changed.notify_all()
+        return item
+
+    def _drop(self, item: _Item[Req, Res]) -> None:
+        with self._device.changed:
+            if item in self._items:
+                self._items.remove(item)
+
+    def oldest(self) -> int:
+        """Arrival number of the request that has waited longest. Needs the device's lock and a waiting request."""
+        return self._items[0].arrived
+
+    def due(self) -> float:
+        """When the next batch may begin, by time.monotonic(); 0 when it is full. Needs what `oldest` needs."""
+        return 0.0 if len(self._next()) == self._rules.max_batch else self._items[0].due
+
+    def take(self) -> list[_Item[Req, Res]]:
+        """Remove and return the next batch. Needs what `oldest` needs."""
+        batch = self._next()
+        for item in batch:
+            self._items.remove(item)
+        return batch
+
+    def refuse_waiting(self) -> None:
+        """Fail everything that waits with EngineClosed. Needs the device's lock."""
+        while self._items:
+            item = self._items.popleft()
+            if item.future.set_running_or_notify_cancel():
+                item.future.set_exception(EngineClosed(f"the engine was closed before it could {self._rules.name}"))
+
+    def answer(self, items: list[_Item[Req, Res]]) -> None:
+        """Run one batch on the calling thread and give every request its answer or its error."""
+        started = [item for item in items if item.future.set_running_or_notify_cancel()]
+        if not started:
+            self._device.free()
+            return
+        try:
+            answers = self._try(started)
+            # Free before the answers are out: who asks again on getting one must not find the device busy.
+            self._device.free()
+            for item, answer in zip(started, answers, strict=True):
+                self._settle(item, answer)
+        finally:
+            for item in started:
+                if not item.future.done():
+                    item.future.set_exception(EngineFailed(f"the engine ended while it had to {self._rules.name}"))
+
+    def _next(self) -> list[_Item[Req, Res]]:
+        """The oldest request and those that may share its batch, oldest first."""
+        batch: list[_Item[Req, Res]] = []
+        for item in self._items:
+            if item.group == self._items[0].group:
+                batch.append(item)
+                if len(batch) == self._rules.max_batch:
+                    break
+        return batch
+
+    def _try(self, items: list[_Item[Req, Res]]) -> Sequence[Res | Exception]:
+        """Answers for all items; when the call raises for many, each item's own."""
+        self._count(requests=len(items), batches=1)
+        try:
+            answers = self._call([item.request for item in items])
+        except Exception as error:  # noqa: BLE001 (one of three sanctioned places: whatever a model raises fails its requests, not the thread)
+            _LOG.exception("a batch of %d to %s failed", len(items), self._rules.name)
+            self._count(failed_batches=1)
+            if len(items) == 1:
+                return [error]
+            return [self._try_alone(item) for item in items]
+        if len(answers) != len(items):
+            self._count(failed_batches=1)
+            message = f"the worker gave {len(answers)} answers to {len(items)} requests to {self._rules.name}"
+            _LOG.error("%s", message)
+            return [EngineFailed(message) for _ in items]
+        return answers
+
+    def _try_alone(self, item: _Item[Req, Res]) -> Res | Exception:
+        (answer,) = self._try([item])
+        return answer
+
+    def _settle(self, item: _Item[Req, Res], answer: Res | Exception) -> None:
+        if not isinstance(answer, Exception):
+            item.future.set_result(answer)
+            return
+        self._count(failed_requests=1)
+        if isinstance(answer, CrosstalkError):
+            item.future.set_exception(answer)
+            return
+        failure = EngineFailed(f"cannot {self._rules.name}: {answer}")
+        failure.__cause__ = answer
+        item.future.set_exception(failure)
+
+    def _count(self, requests: int = 0, batches: int = 0, failed_batches: int = 0, failed_requests: int = 0) -> None:
+        was = self._stats
+        self._stats = LaneStats(
+            was.requests + requests,
+            was.batches + batches,
+            was.failed_batches + failed_batches,
+            was.failed_requests + failed_requests,
+        )

@@ -1,0 +1,44 @@
+"""What an engine is built from: plain values, so that choosing one loads no model. For `build.py` and `worker.py`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from app.engine.local import BatchRules
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerSettings:
+    """How the models run; which answers they give is in their weights.
+
+    weights_dir: folder of the weights, None = `models/weights` of this installation
+    device: auto (a GPU when there is one), cpu, cuda, cuda:1, ...
+    num_threads: CPU threads of one computation, 0 = as many as there are cores
+    dtype: auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16; of the decoder alone
+    quantize: 8-bit linear layers of the decoder, on a CPU
+    decoder: who writes the words
+    """
+
+    weights_dir: Path | None = None
+    device: str = "auto"
+    num_threads: int = 0
+    dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
+    quantize: bool = False
+    decoder: str = "cascade"
+
+
+@dataclass(frozen=True, slots=True)
+class EngineSettings:
+    """Which engine, and how.
+
+    kind: local = models in this process; replay = no models, only the answers in `log`
+    log: file of an earlier run's answers for the same recording. Needed for replay; for local, None = none is kept,
+        else the run goes on at the file's first gap and adds to it
+    """
+
+    kind: Literal["local", "replay"] = "local"
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    batching: BatchRules = field(default_factory=BatchRules)
+    log: Path | None = None

@@ -1,0 +1,247 @@
+"""The models, answering batches of the engine's messages. The only file of `app/` that imports `models/`, and so torch.
+
+In: windows, decode requests. Out: one answer per request, an Exception where a request itself is at fault. Here the
+models' arrays and window-relative times become core's, and their errors the app's. Blocking; for one thread at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import numpy as np
+
+from app.core.types import (
+    Decoded,
+    DecodedTurn,
+    DecodeRequest,
+    EngineSpec,
+    Flag,
+    FrameGrid,
+    LocalDiarization,
+    VoiceRun,
+    Window,
+    Word,
+)
+from app.engine.settings import WorkerSettings
+from app.errors import EngineClosed, EngineFailed, ModelUnavailable, OptionInvalid
+from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn
+from models.decoders.build import DecoderSettings, UnknownDecoder, load_decoder
+from models.device import choose_device, choose_dtype, free_memory, use_threads
+from models.diarization.embedding import VoiceEncoder, load_voice_encoder
+from models.diarization.runs import Run, RunRules, clean_runs
+from models.diarization.segmentation import Segmentation, load_segmentation
+from models.errors import ModelError, UnsupportedLanguage
+from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
+from models.store import require
+
+Req = TypeVar("Req")
+Res = TypeVar("Res")
+
+
+@dataclass(frozen=True, slots=True)
+class Models:
+    """What a worker runs."""
+
+    segmentation: Segmentation
+    voices: VoiceEncoder
+    decoder: Decoder
+    device: str
+
+
+class ModelWorker:
+    """Diarizes and decodes with real models. Answers do not depend on the rest of the batch.
+
+    Sound that is digital silence is answered without asking the models.
+    """
+
+    def __init__(self, models: Models, runs: RunRules | None = None) -> None:
+        """runs: what counts as a stretch of one speaker alone."""
+        self._models: Models | None = models
+        self._runs = runs or RunRules()
+        self._spec = _spec(models)
+
+    @classmethod
+    def load(cls, settings: WorkerSettings) -> ModelWorker:
+        """Load the models; takes seconds.
+
+        Raises:
+            ModelUnavailable: weights are missing, damaged or of another model, or the device is not there.
+            OptionInvalid: no such decoder, or 8-bit layers on a GPU.
+        """
+        try:
+            return cls(_load(settings))
+        except UnknownDecoder as error:
+            raise OptionInvalid(str(error), param="decoder") from error
+        except (ModelError, OSError, RuntimeError) as error:
+            # RuntimeError is torch's, e.g. when the device's memory is full.
+            raise ModelUnavailable(f"the models cannot be loaded: {error}") from error
+
+    @property
+    def spec(self) -> EngineSpec:
+        """What the models dictate."""
+        return self._spec
+
+    def diarize_batch(self, windows: Sequence[Window]) -> list[LocalDiarization | Exception]:
+        """Who speaks when in each window; activity behind the end of the real sound is zero.
+
+        A window of another length than `spec.window_samples`, or with NaN or infinite samples, is a ValueError.
+        """
+        models = self._open()
+        return _answers(windows, self._without_models, lambda asked: self._diarize(models, asked))
+
+    def decode_batch(self, requests: Sequence[DecodeRequest]) -> list[Decoded | Exception]:
+        """The words of each request's asked turns, at meeting times.
+
+        A request longer than `spec.max_decode_samples`, or with NaN or infinite samples, is a ValueError.
+
+        Raises:
+            OptionInvalid: the decoder does not know a request's language.
+        """
+        models = self._open()
+        return _answers(requests, self._without_decoder, lambda asked: _decode(models.decoder, asked))
+
+    def close(self) -> None:
+        """Free the models. May be called again."""
+        if self._models is not None:
+            device, self._models = self._models.device, None
+            free_memory(device)
+
+    def _open(self) -> Models:
+        if self._models is None:
+            raise EngineClosed("the models were freed")
+        return self._models
+
+    def _without_models(self, window: Window) -> LocalDiarization | Exception | None:
+        """The answer to a window that no model needs to see; None where one does."""
+        size = self._spec.window_samples
+        if window.samples.shape != (size,) or not 0 <= window.valid <= size:
+            shape = window.samples.shape
+            return ValueError(f"a window has {size} samples, got shape {shape} with {window.valid} valid")
+        if not np.isfinite(window.samples).all():
+            return ValueError("the window's sound holds NaN or infinite samples")
+        return None if window.samples[: window.valid].any() else self._nobody(window)
+
+    def _without_decoder(self, request: DecodeRequest) -> Decoded | Exception | None:
+        """The answer to a request that no model needs to see; None where one does."""
+        shape = request.samples.shape
+        if len(shape) != 1 or len(request.samples) > self._spec.max_decode_samples:
+            return ValueError(f"a request has at most {self._spec.max_decode_samples} samples, got shape {shape}")
+        if not np.isfinite(request.samples).all():
+            return ValueError("the request's sound holds NaN or infinite samples")
+        return None if request.samples.any() else _no_words(request)
+
+    def _nobody(self, window: Window) -> LocalDiarization:
+        frames = self._open().segmentation.geometry.frames
+        activity = np.zeros((frames, self._spec.max_local_speakers), dtype=np.float32)
+        return LocalDiarization(window.start, window.end, activity, ())
+
+    def _diarize(self, models: Models, windows: list[Window]) -> list[LocalDiarization | Exception]:
+        activity = models.segmentation(np.stack([window.samples for window in windows])).copy()
+        centres = self._spec.grid.offset + np.arange(activity.shape[1]) * self._spec.grid.step
+        runs: list[list[Run]] = []
+        for row, window in enumerate(windows):
+            activity[row, centres >= window.valid] = 0.0
+            own = (window.own_start - window.start, window.own_end - window.start)
+            runs.append(clean_runs(activity[row], models.segmentation.geometry, own, self._runs))
+        # The clips of all windows at once, since the voice model packs them.
+        voices = iter(
+            models.voices(
+                [window.samples[run.start : run.end] for window, own in zip(windows, runs, strict=True) for run in own]
+            )
+        )
+        return [
+            LocalDiarization(
+                window.start,
+                window.end,
+                activity[row],
+                tuple(
+                    VoiceRun(run.local_speaker, window.start + run.start, window.start + run.end, next(voices))
+                    for run in runs[row]
+                ),
+            )
+            for row, window in enumerate(windows)
+        ]
+
+
+def _load(settings: WorkerSettings) -> Models:
+    device = choose_device(settings.device)
+    if settings.quantize and device != "cpu":
+        raise OptionInvalid(f"8-bit layers run on a CPU only, and the device is {device}", param="quantize")
+    use_threads(settings.num_threads)
+    registry = load_registry()
+    folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
+    decoder = DecoderSettings(registry, folder, device, choose_dtype(settings.dtype, device), settings.quantize)
+    return Models(
+        load_segmentation(require(registry, "segmentation", folder), device),
+        load_voice_encoder(require(registry, "voice", folder), device),
+        load_decoder(settings.decoder, decoder),
+        device,
+    )
+
+
+def _spec(models: Models) -> EngineSpec:
+    geometry = models.segmentation.geometry
+    return EngineSpec(
+        window_samples=geometry.window_samples,
+        grid=FrameGrid(geometry.step_samples, geometry.start_samples + (geometry.duration_samples - 1) // 2),
+        max_local_speakers=models.segmentation.local_speakers,
+        decoder=models.decoder.name,
+        max_decode_samples=models.decoder.max_samples,
+    )
+
+
+def _answers(
+    items: Sequence[Req],
+    without: Callable[[Req], Res | Exception | None],
+    ask: Callable[[list[Req]], list[Res | Exception]],
+) -> list[Res | Exception]:
+    """One answer per item: what `without` the models says, else what they say, asked once for all that need it."""
+    answers = [without(item) for item in items]
+    asked = [item for item, answer in zip(items, answers, strict=True) if answer is None]
+    asked_answers = iter(ask(asked) if asked else [])
+    return [next(asked_answers) if answer is None else answer for answer in answers]
+
+
+def _no_words(request: DecodeRequest) -> Decoded:
+    silent = frozenset({Flag.NO_SPEECH})
+    return Decoded(tuple(DecodedTurn(turn, (), silent) for turn in request.turns if turn.ask), request.language)
+
+
+def _decode(decoder: Decoder, requests: list[DecodeRequest]) -> list[Decoded | Exception]:
+    try:
+        outputs = decoder.decode_batch([_decoder_input(request) for request in requests])
+    except UnsupportedLanguage as error:
+        raise OptionInvalid(str(error), param="language") from error
+    if len(outputs) != len(requests):
+        raise EngineFailed(f"decoder {decoder.name!r} gave {len(outputs)} answers to {len(requests)} requests")
+    return [_decoded(request, output) for request, output in zip(requests, outputs, strict=True)]
+
+
+def _decoder_input(request: DecodeRequest) -> DecoderInput:
+    turns = tuple(
+        DecoderTurn(
+            turn.start - request.start, turn.end - request.start, turn.speaker, turn.ask, turn.open, turn.hypothesis
+        )
+        for turn in request.turns
+    )
+    return DecoderInput(request.samples, turns, request.language, request.hotwords, request.context)
+
+
+def _decoded(request: DecodeRequest, output: DecoderOutput) -> Decoded | Exception:
+    asked = [turn for turn in request.turns if turn.ask]
+    if len(output.turns) != len(asked):
+        return EngineFailed(f"the decoder wrote {len(output.turns)} turns where {len(asked)} were asked")
+    turns = tuple(
+        DecodedTurn(
+            turn,
+            tuple(
+                Word(word.text, request.start + word.start, request.start + word.end, word.confidence)
+                for word in written.words
+            ),
+            frozenset(Flag(flag) for flag in written.flags),
+        )
+        for turn, written in zip(asked, output.turns, strict=True)
+    )
+    return Decoded(turns, output.language)

@@ -1,0 +1,283 @@
+"""Transcription of clips by Whisper: sound of one speaker at a time in, text with word times out; and its encoder alone.
+
+First-pass text of the SOT decoder, all of the cascade decoder, and the encoder that the SOT decoder listens through.
+Method: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (arXiv 2212.04356), greedy.
+"""
+
+from __future__ import annotations
+
+import math
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional as nnf
+from transformers import WhisperForConditionalGeneration
+
+from models.asr.alignment import clip_frames, token_starts_s
+from models.asr.convert import load_whisper, load_whisper_dir
+from models.asr.decoding import DecoderState, Heads, Row, Rules, write
+from models.asr.features import CHUNK_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, LogMel
+from models.asr.quantize import quantize_linears
+from models.asr.tokens import Steering, WhisperTokens, load_steering
+from models.asr.words import AsrWord, make_words
+from models.errors import UnsupportedLanguage
+
+Clip = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True)
+class AsrSettings:
+    """How Whisper runs.
+
+    Attributes:
+        device: `cpu`, `cuda`, `cuda:1` ...
+        dtype: of weights and activations; float32 on a CPU, bfloat16 or float16 on a GPU.
+        int8: 8-bit linear layers (CPU only).
+        max_batch: most clips in one pass.
+        margin_s: silence after the longest clip of a batch, in seconds; None pads to 30 s as Whisper was trained.
+        tokens_per_s, spare_tokens: a clip may have `spare_tokens + tokens_per_s * its seconds` tokens.
+    """
+
+    device: str = "cpu"
+    dtype: torch.dtype = torch.float32
+    int8: bool = False
+    max_batch: int = 16
+    margin_s: float | None = None
+    tokens_per_s: float = 10.0
+    spare_tokens: int = 16
+
+
+@dataclass(frozen=True, slots=True)
+class AsrResult:
+    """What was heard in one clip.
+
+    Attributes:
+        text: without space at its ends.
+        language: code, given or detected.
+        tokens: ids of the text.
+        logprobs: natural logarithm of each token's probability.
+        avg_logprob: mean over the tokens and the end mark.
+        no_speech_prob: probability of the mark of silence before any text.
+        compression_ratio: UTF-8 bytes of the text over their zlib-compressed size; above about 2.4 it repeats itself.
+        truncated: whether the limit of tokens was reached before the end mark.
+        words: with times, in order, within the clip.
+    """
+
+    text: str
+    language: str
+    tokens: tuple[int, ...]
+    logprobs: tuple[float, ...]
+    avg_logprob: float
+    no_speech_prob: float
+    compression_ratio: float
+    truncated: bool
+    words: tuple[AsrWord, ...]
+
+
+class WhisperAsr:
+    """A Whisper model ready to transcribe. Holds no state of any clip; use it from one thread at a time."""
+
+    def __init__(
+        self,
+        model: WhisperForConditionalGeneration,
+        tokens: WhisperTokens,
+        steering: Steering,
+        settings: AsrSettings = AsrSettings(),  # noqa: B008
+    ) -> None:
+        self.settings = settings
+        self.tokens = tokens
+        self.d_model: int = model.config.d_model
+        self._model = quantize_linears(model) if settings.int8 else model
+        self._mel = LogMel(model.config.num_mel_bins, settings.device)
+        self._heads: Heads = {}
+        for layer, head in steering.alignment_heads:
+            self._heads.setdefault(layer, []).append(head)
+        self._rules = self._make_rules(steering)
+
+    @classmethod
+    def load(cls, model_bin: Path, config_json: Path, tokenizer_json: Path, settings: AsrSettings) -> WhisperAsr:
+        """From the files of a CTranslate2 model. Raises BadCheckpoint."""
+        model = load_whisper(model_bin, device=settings.device, dtype=settings.dtype)
+        return cls(model, WhisperTokens(tokenizer_json), load_steering(config_json), settings)
+
+    @classmethod
+    def load_dir(cls, directory: Path, settings: AsrSettings) -> WhisperAsr:
+        """From a directory in transformers' format with `tokenizer.json` and `generation_config.json`."""
+        model = load_whisper_dir(directory, device=settings.device, dtype=settings.dtype)
+        steering = load_steering(directory / "generation_config.json")
+        return cls(model, WhisperTokens(directory / "tokenizer.json"), steering, settings)
+
+    @torch.inference_mode()
+    def encode(self, clips: Sequence[Clip], padded_samples: int = CHUNK_SAMPLES) -> torch.Tensor:
+        """The encoder's states of clips padded with silence.
+
+        Args:
+            clips: each (samples,) float32 at 16 kHz, at most `padded_samples` long.
+            padded_samples: a multiple of 320, at most 30 s.
+
+        Returns:
+            (batch, padded_samples / 320, d_model) in the settings' dtype: 1500 frames for 30 s.
+        """
+        encoder = self._model.model.encoder
+        mel = self._mel(clips, padded_samples).to(self.settings.dtype)
+        hidden = nnf.gelu(encoder.conv1(mel))
+        hidden = nnf.gelu(encoder.conv2(hidden)).transpose(1, 2)
+        hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
+        for layer in encoder.layers:
+            hidden = layer(hidden, None)
+        return encoder.layer_norm(hidden)
+
+    def transcribe(
+        self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None
+    ) -> list[AsrResult]:
+        """Transcribe clips of at most 30 s, each on its own; clips of like length share a pass.
+
+        Args:
+            clips: each (samples,) float32 at 16 kHz.
+            language: code of the language spoken, None to detect it in each clip.
+            prompt: text that is taken to have come before (names, spellings).
+
+        Returns:
+            One result per clip, in the order of the clips.
+
+        Raises:
+            UnsupportedLanguage: the model does not know the language.
+            ValueError: a clip is not (samples,) of finite numbers, or is longer than 30 s.
+        """
+        for i, clip in enumerate(clips):
+            _check_clip(i, clip)
+        if language is not None:
+            self._language_id(language)
+        order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
+        results: dict[int, AsrResult] = {}
+        for begin in range(0, len(order), self.settings.max_batch):
+            places = order[begin : begin + self.settings.max_batch]
+            batch = [clips[i] for i in places]
+            states = self.encode(batch, self._padded_samples(len(batch[-1])))
+            samples = [len(clip) for clip in batch]
+            results.update(zip(places, self.decode(states, samples, language=language, prompt=prompt), strict=True))
+        return [results[i] for i in range(len(clips))]
+
+    @torch.inference_mode()
+    def decode(
+        self, states: torch.Tensor, samples: Sequence[int], *, language: str | None, prompt: str | None = None
+    ) -> list[AsrResult]:
+        """Text of clips that are encoded already.
+
+        Args:
+            states: (batch, frames, d_model) from `encode`.
+            samples: length of each clip.
+            language, prompt: as in `transcribe`.
+        """
+        before = self._prompt_ids(prompt)
+        limits = [self._limit(count, len(before)) for count in samples]
+        capacity = len(before) + 4 + max(limits)
+        state = DecoderState(self._model, states, [states.shape[1]] * len(samples), capacity, self._heads)
+        opening = torch.tensor([[*before, self.tokens.start]] * len(samples), device=states.device)
+        hidden, _ = state.feed(opening)
+        logits = self._model.proj_out(hidden[:, -1]).float()
+        languages = [language] * len(samples) if language is not None else self._detect(logits)
+        no_speech = logits.softmax(dim=-1)[:, self.tokens.no_speech].tolist() if self.tokens.no_speech else None
+        rows = write(self._model, state, self._marks(languages).to(states.device), limits, self._rules)
+        return [
+            self._result(row, code or "en", count, no_speech[i] if no_speech else 0.0)
+            for i, (row, code, count) in enumerate(zip(rows, languages, samples, strict=True))
+        ]
+
+    def _result(self, row: Row, language: str, samples: int, no_speech_prob: float) -> AsrResult:
+        text = self.tokens.decode(row.tokens).strip()
+        logprobs = tuple(row.logprobs[: len(row.tokens)])
+        return AsrResult(
+            text=text,
+            language=language,
+            tokens=tuple(row.tokens),
+            logprobs=logprobs,
+            avg_logprob=math.fsum(row.logprobs) / len(row.logprobs),
+            no_speech_prob=no_speech_prob,
+            compression_ratio=compression_ratio(text),
+            truncated=not row.ended,
+            words=self._words(row, language, samples) if row.tokens and row.attention else (),
+        )
+
+    def _words(self, row: Row, language: str, samples: int) -> tuple[AsrWord, ...]:
+        duration_s = samples / SAMPLE_RATE_HZ
+        attention = torch.stack(row.attention)[..., : clip_frames(samples)]
+        starts = np.minimum(token_starts_s(attention), duration_s).tolist()
+        if not row.ended:
+            starts.append(duration_s)
+        probabilities = [math.exp(logprob) for logprob in row.logprobs]
+        return make_words(row.tokens, starts, probabilities, self.tokens.decode, language)
+
+    def _padded_samples(self, longest: int) -> int:
+        """Sound that the encoder sees: whole seconds, so that few lengths occur."""
+        if self.settings.margin_s is None:
+            return CHUNK_SAMPLES
+        seconds = math.ceil(longest / SAMPLE_RATE_HZ + self.settings.margin_s)
+        return min(seconds * SAMPLE_RATE_HZ, CHUNK_SAMPLES)
+
+    def _prompt_ids(self, prompt: str | None) -> list[int]:
+        if not prompt or not prompt.strip():
+            return []
+        most = self._model.config.max_target_positions // 2 - 1
+        return [self.tokens.previous, *self.tokens.encode(" " + prompt.strip())[-most:]]
+
+    def _limit(self, samples: int, before: int) -> int:
+        wanted = self.settings.spare_tokens + int(self.settings.tokens_per_s * samples / SAMPLE_RATE_HZ)
+        return min(wanted, self._model.config.max_target_positions // 2, self._model.config.max_target_positions - before - 4)
+
+    def _language_id(self, code: str) -> int | None:
+        if not self.tokens.languages:
+            if code != "en":
+                raise UnsupportedLanguage(code, ["en"])
+            return None
+        if code not in self.tokens.languages:
+            raise UnsupportedLanguage(code, list(self.tokens.languages))
+        return self.tokens.languages[code]
+
+    def _detect(self, logits: torch.Tensor) -> list[str | None]:
+        """Likeliest language of each clip; None in English-only models."""
+        if not self.tokens.languages:
+            return [None] * len(logits)
+        codes = list(self.tokens.languages)
+        picked = logits[:, list(self.tokens.languages.values())].argmax(dim=-1)
+        return [codes[i] for i in picked.tolist()]
+
+    def _marks(self, languages: Sequence[str | None]) -> torch.Tensor:
+        """(batch, marks) what stands between the start mark and the text."""
+        if not self.tokens.languages:
+            return torch.tensor([[self.tokens.no_timestamps]] * len(languages))
+        ids = [self._language_id(code or "en") for code in languages]
+        return torch.tensor([[number, self.tokens.transcribe, self.tokens.no_timestamps] for number in ids])
+
+    def _make_rules(self, steering: Steering) -> Rules:
+        banned = torch.zeros(self._model.config.vocab_size, dtype=torch.bool)
+        banned[[i for i in steering.suppress if i < len(banned)]] = True
+        banned[self.tokens.end + 1 :] = True  # marks and timestamps
+        banned[self.tokens.end] = False
+        first = torch.zeros_like(banned)
+        first[list(steering.suppress_first)] = True
+        device = self.settings.device
+        return Rules(banned.to(device), first.to(device), self.tokens.end)
+
+
+def compression_ratio(text: str) -> float:
+    """UTF-8 bytes of a text over their zlib-compressed size; 0 for no text."""
+    raw = text.encode("utf-8")
+    return len(raw) / len(zlib.compress(raw))
+
+
+def _check_clip(number: int, clip: Clip) -> None:
+    if clip.ndim != 1 or clip.dtype != np.float32:
+        raise ValueError(f"clip {number} must be (samples,) float32, is {clip.shape} {clip.dtype}")
+    if len(clip) > CHUNK_SAMPLES:
+        raise ValueError(f"clip {number} is {len(clip) / SAMPLE_RATE_HZ:.1f} s long, Whisper hears at most 30 s")
+    if not np.isfinite(clip).all():
+        raise ValueError(f"clip {number} holds numbers that are not finite")
+
+
+__all__ = ["FRAME_SAMPLES", "AsrResult", "AsrSettings", "AsrWord", "WhisperAsr", "compression_ratio"]

@@ -1,0 +1,58 @@
+"""Where models run: names of a device and a number format -> what torch understands, checked before anything loads."""
+
+from __future__ import annotations
+
+import gc
+
+import torch
+
+from models.errors import ModelError
+
+DTYPES = {"float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+
+class DeviceUnavailable(ModelError):
+    """The device asked for is not in this machine, or its name means nothing. One argument: the message."""
+
+    code = "device_unavailable"
+
+
+def choose_device(name: str) -> str:
+    """`auto` -> `cuda` where there is a GPU, else `cpu`; `cpu`, `cuda` and `cuda:N` -> themselves.
+
+    Raises:
+        DeviceUnavailable: another name, no GPU, or no GPU of that number.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    kind, _, number = name.partition(":")
+    if name != "cpu" and (kind != "cuda" or (number != "" and not number.isdecimal()) or name.endswith(":")):
+        raise DeviceUnavailable(f"unknown device {name!r}; known are auto, cpu, cuda and cuda:N")
+    if kind == "cuda" and not torch.cuda.is_available():
+        raise DeviceUnavailable(f"device {name!r} is not there: this torch ({torch.__version__}) finds no GPU")
+    if number and int(number) >= torch.cuda.device_count():
+        raise DeviceUnavailable(f"device {name!r} is not there: GPUs 0 to {torch.cuda.device_count() - 1} are")
+    return name
+
+
+def choose_dtype(name: str, device: str) -> torch.dtype:
+    """`auto` -> float32 on a CPU and float16 on a GPU; else the format of that name.
+
+    Raises KeyError for another name.
+    """
+    if name == "auto":
+        return torch.float32 if device == "cpu" else torch.float16
+    return DTYPES[name]
+
+
+def use_threads(num_threads: int) -> None:
+    """CPU threads of one computation, for the whole process; 0 leaves torch's choice (the cores)."""
+    if num_threads > 0:
+        torch.set_num_threads(num_threads)
+
+
+def free_memory(device: str) -> None:
+    """Give memory of models that nobody refers to any more back to the device."""
+    gc.collect()
+    if device != "cpu":
+        torch.cuda.empty_cache()

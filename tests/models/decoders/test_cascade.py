@@ -1,0 +1,120 @@
+"""The cascade's logic with a Whisper that says what the test wants: who gets which word, second looks, guards."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from models.asr.whisper import AsrResult
+from models.asr.words import AsrWord
+from models.decoders.base import DecoderInput, DecoderTurn
+from models.decoders.cascade import NO_SPEECH, REPETITION, CascadeDecoder
+
+
+def heard(text: str, start_s: float = 0.0, each_s: float = 0.4, **more: float) -> AsrResult:
+    words = tuple(
+        AsrWord(" " + w, start_s + i * each_s, start_s + (i + 1) * each_s, 0.9) for i, w in enumerate(text.split())
+    )
+    return AsrResult(
+        text=text,
+        language="en",
+        tokens=(),
+        logprobs=(),
+        avg_logprob=more.get("avg_logprob", -0.2),
+        no_speech_prob=more.get("no_speech_prob", 0.0),
+        compression_ratio=1.0,
+        truncated=False,
+        words=words,
+    )
+
+
+@dataclass
+class FakeAsr:
+    """Answers by a function of the clip's length in seconds; remembers what it was asked."""
+
+    answer: Callable[[float], AsrResult]
+    calls: list[tuple[list[float], str | None, str | None]] = field(default_factory=list)
+
+    def transcribe(
+        self, clips: Sequence[np.ndarray], *, language: str | None, prompt: str | None = None
+    ) -> list[AsrResult]:
+        lengths = [len(clip) / 16_000 for clip in clips]
+        self.calls.append((lengths, language, prompt))
+        return [self.answer(length) for length in lengths]
+
+
+def turn(start_s: float, end_s: float, speaker: int, ask: bool = True) -> DecoderTurn:
+    return DecoderTurn(round(start_s * 16_000), round(end_s * 16_000), speaker, ask)
+
+
+def window(*turns: DecoderTurn, seconds: float = 10.0, language: str | None = "en", **more: object) -> DecoderInput:
+    return DecoderInput(np.ones(round(seconds * 16_000), dtype=np.float32), turns, language, **more)  # type: ignore[arg-type]
+
+
+def texts(decoder: CascadeDecoder, item: DecoderInput) -> list[str]:
+    return [" ".join(w.text for w in t.words) for t in decoder.decode_batch([item])[0].turns]
+
+
+def test_words_go_to_their_turns() -> None:
+    asr = FakeAsr(lambda _: heard("how are you fine thanks"))
+    assert texts(CascadeDecoder(asr), window(turn(0, 1.2, 0), turn(1.2, 2.0, 1))) == ["how are you", "fine thanks"]  # type: ignore[arg-type]
+    assert len(asr.calls[0][0]) == 1, "one pass over the window"
+
+
+def test_only_what_is_asked_is_written() -> None:
+    asr = FakeAsr(lambda _: heard("how are you fine thanks"))
+    item = window(turn(0, 1.2, 0, ask=False), turn(1.2, 2.0, 1))
+    # The clip begins 0.3 s before the asked turn, and words are told from there.
+    words = CascadeDecoder(asr).decode_batch([item])[0].turns  # type: ignore[arg-type]
+    assert len(words) == 1
+
+
+def test_a_turn_that_was_talked_over_is_heard_again_without_echoes() -> None:
+    def answer(seconds: float) -> AsrResult:
+        return heard("i think we should go home now okay", 0.0) if seconds > 3 else heard("we should right yes", 0.0)
+
+    asr = FakeAsr(answer)
+    loud, quiet = turn(0, 3.2, 0), turn(0.8, 2.8, 1)
+    assert texts(CascadeDecoder(asr), window(loud, quiet, seconds=3.5)) == [  # type: ignore[arg-type]
+        "i think we should go home now okay",
+        "right yes",
+    ]
+    assert len(asr.calls) == 2
+
+
+def test_a_loop_is_cut_and_flagged() -> None:
+    asr = FakeAsr(lambda _: heard("all right " + "and then we go " * 8, each_s=0.1))
+    out = CascadeDecoder(asr).decode_batch([window(turn(0, 5, 0))])[0].turns[0]  # type: ignore[arg-type]
+    assert " ".join(w.text for w in out.words) == "all right and then we go"
+    assert REPETITION in out.flags
+
+
+def test_silence_gets_no_words() -> None:
+    asr = FakeAsr(lambda _: heard("thank you", avg_logprob=-1.5, no_speech_prob=0.9))
+    out = CascadeDecoder(asr).decode_batch([window(turn(0, 5, 0))])[0]  # type: ignore[arg-type]
+    assert out.turns[0].words == ()
+    assert NO_SPEECH in out.turns[0].flags
+
+
+def test_a_window_without_turns_costs_nothing() -> None:
+    asr = FakeAsr(lambda _: heard("ghost"))
+    outputs = CascadeDecoder(asr).decode_batch([window(), window(turn(0, 1, 0, ask=False))])  # type: ignore[arg-type]
+    assert [o.turns for o in outputs] == [(), ()]
+    assert all(lengths == [] for lengths, _, _ in asr.calls)
+
+
+def test_languages_and_prompts_do_not_mix() -> None:
+    asr = FakeAsr(lambda _: heard("one two three four five"))
+    items = [
+        window(turn(0, 2, 0), language="de"),
+        window(turn(0, 2, 0), hotwords=("Kubernetes",)),
+        window(turn(0, 2, 0), language="de"),
+    ]
+    outputs = CascadeDecoder(asr).decode_batch(items)  # type: ignore[arg-type]
+    assert [o.language for o in outputs] == ["de", "en", "de"]
+    assert [(len(lengths), language, prompt) for lengths, language, prompt in asr.calls if lengths] == [
+        (2, "de", None),
+        (1, "en", "Kubernetes."),
+    ]
