@@ -28,7 +28,8 @@ class ClusterRules:
     """threshold: clusters less similar than this stay apart. noise_samples: speech at which a voice vector is half
     noise.
 
-    min_clusters, max_clusters: merge on past the threshold down to `max_clusters`, stop merging at `min_clusters`.
+    min_clusters, max_clusters: merge on down to `max_clusters`, past the threshold and, if need be, past the
+    constraints; stop merging at `min_clusters`.
     """
 
     threshold: float
@@ -56,7 +57,10 @@ def cluster(vectors: FloatArray, weights: FloatArray, apart: BoolArray, rules: C
         i, j = sorted(divmod(int(np.argmax(similarity)), count))
         best = similarity[i, j]
         forced = rules.max_clusters is not None and alive > rules.max_clusters
-        if best == -np.inf or (best < rules.threshold and not forced):
+        if forced and best == -np.inf:
+            # Whoever says how many speakers there are knows better than the constraints.
+            i, j = _nearest(sums, amounts, members, rules)
+        elif best == -np.inf or (best < rules.threshold and not forced):
             break
         members[i] += members[j]
         members[j] = []
@@ -69,6 +73,17 @@ def cluster(vectors: FloatArray, weights: FloatArray, apart: BoolArray, rules: C
         similarity[i] = similarity[:, i] = _row(i, sums, amounts, blocked, rules)
         alive -= 1
     return _numbered(members, count)
+
+
+def _nearest(
+    sums: NDArray[np.float64], amounts: NDArray[np.float64], members: list[list[int]], rules: ClusterRules
+) -> tuple[int, int]:
+    """The two most similar clusters, constraints or not."""
+    alive = np.array([bool(group) for group in members])
+    blocked = ~(alive[:, None] & alive[None]) | np.eye(len(alive), dtype=np.bool_)
+    similarity = np.stack([_row(i, sums, amounts, blocked, rules) for i in range(len(alive))])
+    i, j = sorted(divmod(int(np.argmax(similarity)), len(alive)))
+    return i, j
 
 
 def _row(

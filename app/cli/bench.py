@@ -1,0 +1,62 @@
+"""`crosstalk bench accuracy`: error rates and speed over a folder of meetings with known answers."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from app.cli import output
+from app.cli.tools import tools_of
+from app.errors import SetupError
+from app.observe import set_up_logging
+from app.settings import load_settings
+
+command = typer.Typer(no_args_is_help=True)
+
+Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Audio files, each with NAME.rttm and/or its words.")]
+Groups = Annotated[list[str] | None, typer.Option("--group", help="Only this sub-folder; may be given again.")]
+BaselineName = Annotated[
+    Literal["pyannote"] | None, typer.Option("--baseline", help="Also run this diarizer on the same meetings.")
+]
+JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]
+MarkdownFile = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
+Decoder = Annotated[str | None, typer.Option(help="Which decoder writes the words.")]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = as many as there are cores.")]
+
+
+@command.callback()
+def _bench() -> None:
+    """Measure accuracy and speed."""
+
+
+@command.command()
+def accuracy(  # noqa: PLR0913 - one parameter per option is how typer reads a command line
+    context: typer.Context,
+    data: Data,
+    group: Groups = None,
+    baseline: BaselineName = None,
+    json_file: JsonFile = None,
+    markdown_file: MarkdownFile = None,
+    decoder: Decoder = None,
+    device: Device = None,
+    threads: Threads = None,
+) -> None:
+    """Transcribe every meeting under a folder and score its words and speakers; the report goes to stdout."""
+    settings = load_settings({"engine": {"device": device, "num_threads": threads, "decoder": decoder}})
+    level = settings.log.level if "level" in settings.log.model_fields_set else "warning"
+    set_up_logging(level, settings.log.format)
+    try:
+        from app.cli import bench_run
+    except ImportError as error:
+        raise SetupError(f"scoring needs {error.name}: pip install 'crosstalk[bench]'") from error
+    bench = bench_run.Bench(data, tuple(group or ()), baseline)
+    reports = asyncio.run(bench_run.measure(bench, settings, tools_of(context).build))
+    if json_file is not None:
+        output.write_file(json_file, bench_run.to_json(reports))
+    if markdown_file is not None:
+        output.write_file(markdown_file, bench_run.to_markdown(reports))
+    output.write_stdout(bench_run.to_markdown(reports))

@@ -1,0 +1,64 @@
+"""`crosstalk serve`: the HTTP server."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+from typing import Annotated
+
+import typer
+
+from app.cli.tools import EngineBuilder, tools_of
+from app.errors import SetupError
+from app.observe import set_up_logging
+from app.settings import Settings, load_settings
+
+_log = logging.getLogger(__name__)
+
+Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 unless set.")]
+Port = Annotated[
+    int | None, typer.Option(min=0, max=65535, help="Port to listen on; 8000 unless set, 0 = any free one.")
+]
+Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
+Decoder = Annotated[str | None, typer.Option(help="Which decoder writes the words.")]
+
+
+def serve(
+    context: typer.Context,
+    host: Host = None,
+    port: Port = None,
+    device: Device = None,
+    decoder: Decoder = None,
+) -> None:
+    """Serve the HTTP API until interrupted."""
+    settings = load_settings({"server": {"host": host, "port": port}, "engine": {"device": device, "decoder": decoder}})
+    set_up_logging(settings.log.level, settings.log.format)
+    asyncio.run(_serve(settings, tools_of(context).build))
+
+
+async def _serve(settings: Settings, build: EngineBuilder) -> None:
+    # Imported here: every other command starts in half the time without a web framework.
+    import uvicorn
+
+    from app.main import create_app
+
+    listener = _listen(settings.server.host, settings.server.port)
+    # The engine is built before the server starts, so that missing weights end in one line instead of a traceback.
+    with listener:
+        engine = await build(settings)
+        app = create_app(settings, engine, close_engine=True)
+        config = uvicorn.Config(
+            app, log_config=None, lifespan="on", timeout_graceful_shutdown=settings.server.shutdown_timeout_s
+        )
+        address, port = listener.getsockname()[:2]
+        _log.info("listening on http://%s:%d, API documentation at /docs", address, port)
+        await uvicorn.Server(config).serve(sockets=[listener])
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except OSError as error:
+        raise SetupError(f"cannot listen on {host}:{port}: {error.strerror}", param="port") from error

@@ -1,0 +1,78 @@
+"""Composition root of the server: settings -> engine, limits, routes, lifespan.
+
+`crosstalk serve` runs it; so does any ASGI server: `uvicorn --factory app.main:create_app`.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from app.engine.base import Engine
+from app.recordings import Workplace
+from app.settings import Settings, load_settings
+from app.transport import health, openai_api, openai_models, problems, uploads
+from app.transport.admission import Admission
+from app.transport.deps import Services, Timings
+from app.version import installed_version
+from app.wiring import audio_limits, build_from, work_dir
+
+_log = logging.getLogger(__name__)
+
+DESCRIPTION = """Self-hosted multi-talker meeting transcription: who spoke, when, and what.
+
+The transcription endpoint speaks OpenAI's wire format, so its clients work with a changed base URL.
+Errors everywhere have OpenAI's body: `{"error": {"message", "type", "param", "code"}}`."""
+
+
+def create_app(
+    settings: Settings | None = None, engine: Engine | None = None, *, close_engine: bool = False
+) -> FastAPI:
+    """The ASGI app. Settings are read from the environment, and the engine is built at start, unless they are given.
+
+    A given engine stays the caller's to close, unless `close_engine`.
+    """
+    settings = settings or load_settings()
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        running = engine or await build_from(settings)
+        services = make_services(settings, running)
+        app.state.services = services
+        removed = uploads.sweep(services.upload_dir)
+        if removed:
+            _log.info("removed %d uploads that an earlier server left behind", removed)
+        services.readiness.start()
+        try:
+            yield
+        finally:
+            await services.readiness.aclose()
+            if engine is None or close_engine:
+                await running.aclose()
+
+    app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
+    problems.install(app, settings.server.retry_after_s)
+    for module in (openai_api, openai_models, health):
+        app.include_router(module.router)
+    return app
+
+
+def make_services(settings: Settings, engine: Engine) -> Services:
+    """What the routes work with."""
+    server, limits = settings.server, settings.limits
+    return Services(
+        workplace=Workplace(engine, audio_limits(settings), work_dir(settings)),
+        admission=Admission(server.max_transcriptions, server.max_waiting_transcriptions),
+        readiness=health.Readiness(engine, server.probe_interval_s, server.probe_timeout_s),
+        upload_limits=uploads.UploadLimits(
+            limits.max_upload_bytes, limits.max_field_bytes, server.upload_stall_timeout_s
+        ),
+        timings=Timings(server.request_timeout_s, server.heartbeat_s),
+        upload_dir=work_dir(settings),
+        version=installed_version(),
+        started_at_s=int(time.time()),
+    )

@@ -1,0 +1,48 @@
+"""What the routes work with: one value on `app.state`, given to them as a dependency."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+from fastapi import Depends, Request
+
+from app.recordings import Workplace
+from app.transport.admission import Admission
+from app.transport.uploads import UploadLimits
+
+if TYPE_CHECKING:
+    from app.transport.health import Readiness
+
+
+@dataclass(frozen=True, slots=True)
+class Timings:
+    """Times of the transport, in seconds; their meanings stand in app/settings.py."""
+
+    request_timeout_s: float
+    heartbeat_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Services:
+    """Made by app/main.py when the server starts. started_at_s: Unix time."""
+
+    workplace: Workplace
+    admission: Admission
+    readiness: Readiness
+    upload_limits: UploadLimits
+    timings: Timings
+    upload_dir: Path
+    version: str
+    started_at_s: int
+
+
+def get_services(request: Request) -> Services:
+    """The services of the app that a request came to."""
+    services = request.app.state.services
+    assert isinstance(services, Services)
+    return services
+
+
+ServicesDep = Annotated[Services, Depends(get_services)]

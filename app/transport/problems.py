@@ -1,0 +1,123 @@
+"""What goes wrong -> an HTTP status and OpenAI's error body, in one table.
+
+The body is `{"error": {"message", "type", "param", "code"}}`, which OpenAI's clients read; also for 404 and 405.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import JSONResponse, Response
+
+from app.errors import (
+    AudioTooLong,
+    CrosstalkError,
+    EngineClosed,
+    EngineFailed,
+    InputError,
+    OutputError,
+    Overloaded,
+    SetupError,
+)
+
+_log = logging.getLogger(__name__)
+
+STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
+    AudioTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    InputError: HTTPStatus.BAD_REQUEST,
+    OutputError: HTTPStatus.INSUFFICIENT_STORAGE,
+    SetupError: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineClosed: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
+    CrosstalkError: HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+"""The status of an error is that of the nearest class in its ancestry."""
+
+
+class HttpProblem(Exception):
+    """Something that only HTTP knows: a body too large, a request in the wrong shape, a server that is full."""
+
+    def __init__(self, status: HTTPStatus, code: str, message: str, param: str | None = None) -> None:
+        super().__init__(message)
+        self.status = status
+        self.code = code
+        self.message = message
+        self.param = param
+
+
+class ClientGone(Exception):
+    """The client closed the connection before the answer; nobody will read what is sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An error as the wire shows it."""
+
+    status: int
+    code: str
+    message: str
+    param: str | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def body(self) -> dict[str, object]:
+        """OpenAI's error body."""
+        kind = "invalid_request_error" if self.status < HTTPStatus.INTERNAL_SERVER_ERROR else "server_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> Response:
+        return JSONResponse(self.body(), status_code=self.status, headers=dict(self.headers))
+
+
+def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
+    """How `error` is shown. What is not known here is a 500 that gives nothing away; the caller logs it."""
+    if isinstance(error, CrosstalkError):
+        status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
+        param = error.param or ("file" if isinstance(error, InputError) else None)
+        return Problem(status, error.code, error.message, param, _retry(status, retry_after_s))
+    if isinstance(error, HttpProblem):
+        return Problem(error.status, error.code, error.message, error.param, _retry(error.status, retry_after_s))
+    if isinstance(error, TimeoutError):
+        return Problem(HTTPStatus.GATEWAY_TIMEOUT, "timeout", "the transcription took longer than this server allows")
+    return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log says why")
+
+
+def install(app: FastAPI, retry_after_s: int) -> None:
+    """Answer every error of `app` with OpenAI's body."""
+
+    def known(_request: Request, error: Exception) -> Response:
+        problem = problem_of(error, retry_after_s)
+        if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
+        return problem.response()
+
+    def by_framework(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        status = HTTPStatus(error.status_code)
+        code = status.phrase.lower().replace(" ", "_").replace("-", "_")
+        return Problem(status, code, str(error.detail), headers=error.headers or {}).response()
+
+    def invalid(_request: Request, error: Exception) -> Response:
+        assert isinstance(error, RequestValidationError)
+        first = error.errors()[0]
+        param = ".".join(str(part) for part in first["loc"][1:]) or None
+        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param).response()
+
+    def gone(_request: Request, _error: Exception) -> Response:
+        return Response(status_code=499)
+
+    for kind in (CrosstalkError, HttpProblem, TimeoutError, Exception):
+        app.add_exception_handler(kind, known)
+    app.add_exception_handler(HTTPException, by_framework)
+    app.add_exception_handler(RequestValidationError, invalid)
+    app.add_exception_handler(ClientGone, gone)
+
+
+def _retry(status: int, retry_after_s: int) -> Mapping[str, str]:
+    return {"Retry-After": str(retry_after_s)} if status == HTTPStatus.SERVICE_UNAVAILABLE else {}

@@ -1,0 +1,79 @@
+"""A running server over the fake engine, and a meeting to send to it."""
+
+from __future__ import annotations
+
+import io
+import socket
+import threading
+import time
+import wave
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
+import openai
+import uvicorn
+
+from app.main import create_app
+from app.settings import LimitsGroup, ServerGroup, Settings
+from tests.engine.fake_worker import Line, meeting
+
+SCRIPT = (
+    Line(0.5, 0, "alpha bravo charlie delta echo foxtrot golf hotel"),
+    Line(3.1, 3, "hotel golf foxtrot echo delta charlie bravo alpha hotel"),
+    Line(8.0, 0, "delta echo alpha"),
+)
+TEXT = " ".join(line.text for line in SCRIPT)
+DURATION_S = 10.0
+
+
+def wav(samples=None, rate: int = 16_000) -> bytes:
+    """16-bit mono WAV of samples in [-1, 1]; of the script when none are given."""
+    samples = meeting(SCRIPT, DURATION_S) if samples is None else samples
+    buffer = io.BytesIO()
+    with wave.open(buffer, "wb") as file:
+        file.setnchannels(1)
+        file.setsampwidth(2)
+        file.setframerate(rate)
+        file.writeframes((np.clip(samples, -1, 1) * 32767).astype("<i2").tobytes())
+    return buffer.getvalue()
+
+
+def settings(tmp_path, server=None, limits=None) -> Settings:
+    """Defaults but for what is given."""
+    return Settings(
+        data_dir=tmp_path / "data", server=ServerGroup(**(server or {})), limits=LimitsGroup(**(limits or {}))
+    )
+
+
+@contextmanager
+def serving(engine, chosen: Settings) -> Iterator[str]:
+    """The base URL of a server that ends with the context."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    config = uvicorn.Config(create_app(chosen, engine), log_config=None, lifespan="on", ws="none")
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    thread.start()
+    try:
+        while not server.started:
+            assert thread.is_alive(), "the server did not start"
+            time.sleep(0.01)
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join(20)
+        listener.close()
+        assert not thread.is_alive(), "the server did not stop"
+
+
+def client(url: str, **options) -> openai.OpenAI:
+    """OpenAI's own client, pointed at us."""
+    return openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, timeout=30, **options)
+
+
+def wait_until(condition, timeout_s: float = 10.0) -> None:
+    """Returns as soon as the condition holds; fails when it never does."""
+    end = time.monotonic() + timeout_s
+    while not condition():
+        assert time.monotonic() < end, "it did not come true"
+        time.sleep(0.01)
