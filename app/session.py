@@ -11,7 +11,7 @@ Without `recluster` every block runs as the sound comes in and gives the same ki
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -115,6 +115,7 @@ class Session:
         self._stitcher = Stitcher(self._rules.stitch)
         self._transcript = Transcript()
         self._language = options.language
+        self._detecting = asyncio.Lock()
 
     async def run(self, source: AsyncIterator[Frames]) -> AsyncIterator[Update]:
         """Transcribe the source to its end. Raises what the source, the spool and the engine raise (app/errors.py)."""
@@ -145,6 +146,7 @@ class Session:
         for item in to_labelled(locals_, speakers, self._grid):
             for plan in self._plan(self._turns_of(item)):
                 yield plan
+            await asyncio.sleep(0)  # a long recording has thousands of windows, and others use this event loop too
         for plan in self._plan_tail():
             yield plan
 
@@ -173,15 +175,13 @@ class Session:
         async def ask(item: Plan | Progress) -> tuple[DecodeRequest, Decoded] | Progress:
             if isinstance(item, Progress):
                 return item
-            request = await self._request(item)
-            return request, await self._engine.decode(request)
+            return await self._decode_one(item)
 
         async for answer in in_order(plans, ask, self._rules.max_in_flight):
             if isinstance(answer, Progress):
                 yield answer
                 continue
             request, decoded = answer
-            self._language = self._language or decoded.language
             for segment in self._stitcher.push(decoded):
                 yield self._final(segment)
             yield Progress("decode", request.start + len(request.samples), self._spool.length)
@@ -189,31 +189,23 @@ class Session:
             yield self._final(segment)
         yield Progress("decode", self._spool.length, self._spool.length)
 
+    async def _decode_one(self, plan: Plan) -> tuple[DecodeRequest, Decoded]:
+        if self._language is None:
+            # Detected once, on the first window with words, and then kept: detected anew in every window, it would flip
+            # on short ones. The lock is fair, so the windows come in their order and every run gives the same.
+            async with self._detecting:
+                if self._language is None:
+                    request = await self._request(plan)
+                    decoded = await self._engine.decode(request)
+                    self._language = decoded.language
+                    return request, decoded
+        request = await self._request(plan)
+        return request, await self._engine.decode(request)
+
     async def _request(self, plan: Plan) -> DecodeRequest:
         samples = await asyncio.to_thread(self._spool.read, plan.start, plan.end)
-        return DecodeRequest(
-            plan.index, plan.start, samples, plan.turns, self._options.language, self._options.hotwords
-        )
+        return DecodeRequest(plan.index, plan.start, samples, plan.turns, self._language, self._options.hotwords)
 
     def _final(self, segment: Segment) -> Final:
         self._transcript.add(segment)
         return Final(segment)
-
-
-async def transcribe(
-    engine: Engine,
-    source: AsyncIterator[Frames],
-    options: SessionOptions,
-    spool: Spool,
-    on_update: Callable[[Update], None] | None = None,
-) -> TranscriptView:
-    """Run a session to its end and return the transcript; `on_update` sees every update as it comes."""
-    view: TranscriptView | None = None
-    async for update in Session(engine, options, spool).run(source):
-        if on_update is not None:
-            on_update(update)
-        if isinstance(update, Finished):
-            view = update.view
-    if view is None:
-        raise RuntimeError("a session ended without its transcript")
-    return view
