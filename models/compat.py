@@ -1,4 +1,4 @@
-"""What must be settled before `pyannote.audio`, `transformers` or `torchaudio` is imported. No data passes through here.
+"""What must be settled before `pyannote.audio`, `transformers` or `torchaudio` is imported. No data passes here.
 
 Call `prepare()` first. A package that imports them does so in its own `__init__.py`, which runs before its modules.
 
@@ -6,8 +6,8 @@ Three things, each left alone where it is not needed:
 
 - pyannote.audio reports usage figures to its authors unless told otherwise at import. Crosstalk tells it otherwise.
 - A torchaudio built for CUDA cannot load its compiled libraries beside a CPU-only torch, and then refuses to import at
-  all, and transformers with it. That part is not needed here (fbank and resampling are Python), so torchaudio is given the state it has when the
-  libraries are absent.
+  all, and transformers with it. That part is not needed here (fbank and resampling are Python), so torchaudio is
+  given the state it has when the libraries are absent.
 - pyannote.audio warns at import when torchcodec cannot load. Crosstalk decodes audio with PyAV and hands over waveforms
   in memory.
 """

@@ -34,11 +34,12 @@ def token_starts_s(attention: torch.Tensor) -> NDArray[np.float64]:
     probabilities = probabilities / probabilities.sum(dim=-1, keepdim=True).clamp(min=1e-10)
     deviation, mean = torch.std_mean(probabilities, dim=0, keepdim=True, correction=0)
     scores = median_filter((probabilities - mean) / deviation.clamp(min=1e-10), _SMOOTH_FRAMES).mean(dim=1)
-    return warp_starts(-scores.double().cpu().numpy()) * FRAME_S
+    starts: NDArray[np.float64] = warp_starts(-scores.double().cpu().numpy()) * np.float64(FRAME_S)
+    return starts
 
 
 def median_filter(values: torch.Tensor, width: int) -> torch.Tensor:
-    """Median over `width` (odd) neighbours in the last dimension, mirrored at both ends. Short inputs are left alone."""
+    """Median over `width` (odd) neighbours in the last dimension, mirrored at the ends. Short inputs are left alone."""
     side = width // 2
     if values.shape[-1] <= side:
         return values
@@ -50,8 +51,8 @@ def warp_starts(cost: NDArray[Any]) -> NDArray[np.int64]:
     """Dynamic time warping of tokens onto frames: the first frame of each token on the cheapest monotonic path.
 
     A path goes from the first token and frame to the last ones by steps of one token, one frame, or both. Row by row,
-    the cost to a cell is C[j] + min over k <= j of (before[k] - C[k-1]): `before[k]` is the best way to enter the row at
-    frame k, C the row's running sum. The minimum is a running one, so a row takes a few array operations.
+    the cost to a cell is C[j] + min over k <= j of (before[k] - C[k-1]): `before[k]` is the best way to enter the row
+    at frame k, C the row's running sum. The minimum is a running one, so a row takes a few array operations.
 
     Args:
         cost: (tokens, frames).

@@ -1,16 +1,15 @@
 """Whisper's weights as transformers' model: a CTranslate2 file or a transformers directory in, a loaded model out.
 
-CTranslate2 keeps the same numbers under other names, with the query, key and value matrices of an attention stacked into
-one. They are cut apart here and loaded strictly: every tensor of the file is used once, every parameter of the model is
-filled, and the switches in the file (activation, norm order ...) must be those of Whisper.
+CTranslate2 keeps the same numbers under other names, with the query, key and value matrices of an attention stacked
+into one. They are cut apart here and loaded strictly: every tensor of the file is used once, every parameter of the
+model is filled, and the switches in the file (activation, norm order ...) must be those of Whisper.
 """
 
 from __future__ import annotations
 
-import json
-import logging
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from transformers import WhisperConfig, WhisperForConditionalGeneration
@@ -18,9 +17,7 @@ from transformers import WhisperConfig, WhisperForConditionalGeneration
 from models.asr.ct2 import Array, Ct2Model, read_ct2
 from models.errors import BadCheckpoint
 
-_LOG = logging.getLogger(__name__)
 _SPEC = "WhisperSpec"
-_MULTILINGUAL_VOCAB = 51865
 
 # Switches of the format, with the only values that are Whisper's. Activation 3 is GELU; alignment here is a
 # property of translation models, not of Whisper's word timing.
@@ -57,9 +54,9 @@ def load_whisper(
         config = _config(reader)
         state = dict(_tensors(reader, config))
         reader.refuse_unused()
+        return build_whisper(config, state, device=device, dtype=dtype)
     except BadCheckpoint as error:
         raise BadCheckpoint(f"{model_bin}: {error}") from None
-    return build_whisper(config, state, device=device, dtype=dtype)
 
 
 def load_whisper_dir(
@@ -71,17 +68,21 @@ def load_whisper_dir(
         BadCheckpoint: the directory is no Whisper model, or tensors are missing, left over or of another shape.
     """
     try:
-        model, report = WhisperForConditionalGeneration.from_pretrained(
+        loaded: Any = WhisperForConditionalGeneration.from_pretrained(
             directory, dtype=dtype, local_files_only=True, output_loading_info=True
         )
     except (OSError, ValueError, RuntimeError) as error:
         raise BadCheckpoint(f"{directory} is not a Whisper model: {error}") from error
+    model: WhisperForConditionalGeneration = loaded[0]
+    report: Mapping[str, Any] = loaded[1]
     for key in ("missing_keys", "unexpected_keys", "mismatched_keys"):
         if report.get(key):
             raise BadCheckpoint(f"{directory}: {key.replace('_', ' ')}: {sorted(map(str, report[key]))[:5]}")
     if model.config.model_type != "whisper":
         raise BadCheckpoint(f"{directory} holds a {model.config.model_type}, not a whisper")
-    return model.to(device).eval()
+    model.to(device)  # type: ignore[arg-type]  # of a method that transformers wraps
+    model.requires_grad_(False).train(False)
+    return model
 
 
 def build_whisper(
@@ -100,7 +101,8 @@ def build_whisper(
     except RuntimeError as error:
         raise BadCheckpoint(f"the tensors do not fit the model: {error}") from error
     model.tie_weights()
-    return model.requires_grad_(False).eval()
+    model.requires_grad_(False).train(False)
+    return model
 
 
 class _Reader:
@@ -132,7 +134,7 @@ class _Reader:
         """Look at the shape of a variable without taking it."""
         if name not in self._variables or self._variables[name].ndim != rank:
             raise BadCheckpoint(f"tensor {name} of {rank} dimensions is missing")
-        return self._variables[name].shape
+        return tuple(self._variables[name].shape)
 
     def layers(self, side: str) -> int:
         """Number of layers of the encoder or decoder."""
@@ -148,7 +150,6 @@ class _Reader:
 def _config(reader: _Reader) -> WhisperConfig:
     """Whisper's dimensions, all of which follow from the tensors."""
     vocab_size, d_model = reader.shape("decoder/embeddings/weight", 2)
-    specials = 50257 if vocab_size >= _MULTILINGUAL_VOCAB else 50256
     return WhisperConfig(
         vocab_size=vocab_size,
         num_mel_bins=reader.shape("encoder/conv1/weight", 3)[1],
@@ -161,10 +162,10 @@ def _config(reader: _Reader) -> WhisperConfig:
         decoder_ffn_dim=reader.shape("decoder/layer_0/ffn/linear_0/bias", 1)[0],
         max_source_positions=reader.shape("encoder/position_encodings/encodings", 2)[0],
         max_target_positions=reader.shape("decoder/position_encodings/encodings", 2)[0],
-        pad_token_id=specials,
-        bos_token_id=specials,
-        eos_token_id=specials,
-        decoder_start_token_id=specials + 1,
+        # Ids of tokens are the tokenizer's to say.
+        pad_token_id=None,
+        bos_token_id=None,
+        eos_token_id=None,
     )
 
 
@@ -189,7 +190,8 @@ def _layer(reader: _Reader, theirs: str, ours: str, *, cross: bool) -> Iterator[
     if cross:
         yield from _norm(reader, f"{theirs}/attention/layer_norm", f"{ours}.encoder_attn_layer_norm")
         for linear, parts in _CROSS_ATTENTION.items():
-            yield from _linear(reader, f"{theirs}/attention/{linear}", [f"{ours}.encoder_attn.{part}" for part in parts])
+            names = [f"{ours}.encoder_attn.{part}" for part in parts]
+            yield from _linear(reader, f"{theirs}/attention/{linear}", names)
     yield from _norm(reader, f"{theirs}/ffn/layer_norm", f"{ours}.final_layer_norm")
     yield from _linear(reader, f"{theirs}/ffn/linear_0", [f"{ours}.fc1"])
     yield from _linear(reader, f"{theirs}/ffn/linear_1", [f"{ours}.fc2"])

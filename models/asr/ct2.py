@@ -1,4 +1,4 @@
-"""Reader of CTranslate2's binary model format (version 6): a file in, named arrays out, mapped from disk without a copy.
+"""Reader of CTranslate2's binary model format (version 6): a file in, named arrays out, mapped from disk uncopied.
 
 Layout, little-endian, as CTranslate2's public model specification writes it:
 

@@ -1,21 +1,28 @@
 """Greedy decoding of many clips at once: encoder states in, token ids with their probabilities and attention out.
 
-A loop of our own over the weights of transformers' decoder: keys and values of the sound are computed once, those of the
-text go into room made beforehand, finished clips leave the batch, and only the layers whose heads follow the sound (for
-word times) pay for keeping their attention. One token a step for every clip; no beams, no sampling.
+A loop of our own over the weights of transformers' decoder: keys and values of the sound are computed once, those of
+the text go into room made beforehand, finished clips leave the batch, and only the layers whose heads follow the sound
+(for word times) pay for keeping their attention. One token a step for every clip; no beams, no sampling.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TypeAlias, cast
 
 import torch
 from torch.nn import functional as nnf
 from transformers import WhisperForConditionalGeneration
+from transformers.models.whisper.modeling_whisper import WhisperAttention, WhisperDecoderLayer
 
-Heads = dict[int, list[int]]
+Heads: TypeAlias = dict[int, list[int]]
 """Decoder layer -> its heads whose attention is kept."""
+
+# Tokens that come round in a circle this often, and at least so many in all, will go on to the limit.
+_CIRCLES = 4
+_CIRCLING_TOKENS = 24
+_LONGEST_CIRCLE = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +48,7 @@ class Row:
         tokens: ids without the end token.
         logprobs: natural logarithm of each token's probability, one more for the end token where it was reached.
         attention: one (heads, frames) tensor per step, see `alignment.token_starts_s`.
-        ended: whether the end token was reached within the limit.
+        ended: whether the end token was reached, rather than the limit or a circle.
     """
 
     tokens: list[int] = field(default_factory=list)
@@ -56,52 +63,43 @@ class DecoderState:
     Args:
         model: in eval mode.
         states: (batch, frames, d_model) from the encoder.
-        frames: of these, how many each clip may look at.
         capacity: the most tokens that will be fed, prompt included.
         heads: whose attention `feed` returns.
     """
 
     def __init__(
-        self,
-        model: WhisperForConditionalGeneration,
-        states: torch.Tensor,
-        frames: Sequence[int],
-        capacity: int,
-        heads: Heads,
+        self, model: WhisperForConditionalGeneration, states: torch.Tensor, capacity: int, heads: Heads
     ) -> None:
         self._decoder = model.model.decoder
-        self._n_heads = model.config.decoder_attention_heads
+        self._layers = cast("list[WhisperDecoderLayer]", list(self._decoder.layers))
+        self._n_heads: int = model.config.decoder_attention_heads
         self._heads = heads
         self._length = 0
-        batch, longest, width = states.shape
-        shape = (batch, self._n_heads, capacity, width // self._n_heads)
-        layers = self._decoder.layers
-        self._text = [(states.new_empty(shape), states.new_empty(shape)) for _ in layers]
+        shape = (len(states), self._n_heads, capacity, states.shape[-1] // self._n_heads)
+        self._text = [(states.new_empty(shape), states.new_empty(shape)) for _ in self._layers]
         self._sound = [
             (self._split(layer.encoder_attn.k_proj(states)), self._split(layer.encoder_attn.v_proj(states)))
-            for layer in layers
+            for layer in self._layers
         ]
-        self._mask: torch.Tensor | None = None
-        if min(frames) < longest:
-            places = torch.arange(longest, device=states.device)
-            seen = places < torch.tensor(list(frames), device=states.device)[:, None]
-            self._mask = torch.zeros_like(seen, dtype=states.dtype).masked_fill(~seen, -torch.inf)[:, None, None]
 
     def feed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Read tokens: (batch, n) ids. Returns the last states (batch, n, d_model) and, for the last token, the kept
-        attention (batch, kept heads, frames), None without heads."""
+        """Read (batch, n) token ids.
+
+        Returns:
+            The last states (batch, n, d_model), and for the last token the kept attention (batch, kept heads, frames)
+            in the order of layers, None without heads.
+        """
         length = tokens.shape[1]
         hidden = self._decoder.embed_tokens(tokens)
         hidden = hidden + self._decoder.embed_positions.weight[self._length : self._length + length]
         kept: list[torch.Tensor] = []
-        for number, layer in enumerate(self._decoder.layers):
-            hidden = hidden + self._read_text(layer, number, layer.self_attn_layer_norm(hidden))
-            heard, attention = self._read_sound(layer, number, layer.encoder_attn_layer_norm(hidden))
+        for number, layer in enumerate(self._layers):
+            hidden = hidden + self._read_text(layer.self_attn, number, layer.self_attn_layer_norm(hidden))
+            heard, attention = self._read_sound(layer.encoder_attn, number, layer.encoder_attn_layer_norm(hidden))
             if attention is not None:
                 kept.append(attention)
             hidden = hidden + heard
-            inner = layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden)))
-            hidden = hidden + layer.fc2(inner)
+            hidden = hidden + layer.fc2(layer.activation_fn(layer.fc1(layer.final_layer_norm(hidden))))
         self._length += length
         return self._decoder.layer_norm(hidden), torch.cat(kept, dim=1) if kept else None
 
@@ -109,11 +107,8 @@ class DecoderState:
         """Go on with these rows of the batch alone, in this order."""
         self._text = [(keys[rows], values[rows]) for keys, values in self._text]
         self._sound = [(keys[rows], values[rows]) for keys, values in self._sound]
-        if self._mask is not None:
-            self._mask = self._mask[rows]
 
-    def _read_text(self, layer: torch.nn.Module, number: int, hidden: torch.Tensor) -> torch.Tensor:
-        attention = layer.self_attn
+    def _read_text(self, attention: WhisperAttention, number: int, hidden: torch.Tensor) -> torch.Tensor:
         keys, values = self._text[number]
         end = self._length + hidden.shape[1]
         keys[:, :, self._length : end] = self._split(attention.k_proj(hidden))
@@ -124,27 +119,27 @@ class DecoderState:
             places = torch.arange(end, device=hidden.device)
             mask = places <= places[self._length :, None]
         read = nnf.scaled_dot_product_attention(query, keys[:, :, :end], values[:, :, :end], attn_mask=mask)
-        return attention.out_proj(self._join(read))
+        out: torch.Tensor = attention.out_proj(self._join(read))
+        return out
 
     def _read_sound(
-        self, layer: torch.nn.Module, number: int, hidden: torch.Tensor
+        self, attention: WhisperAttention, number: int, hidden: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        attention = layer.encoder_attn
         keys, values = self._sound[number]
         query = self._split(attention.q_proj(hidden))
         heads = self._heads.get(number)
         if heads is None:
-            read = nnf.scaled_dot_product_attention(query, keys, values, attn_mask=self._mask)
+            read = nnf.scaled_dot_product_attention(query, keys, values)
             return attention.out_proj(self._join(read)), None
         scores = query @ keys.transpose(2, 3) * query.shape[-1] ** -0.5
-        if self._mask is not None:
-            scores = scores + self._mask
-        weights = scores.softmax(dim=-1)
-        return attention.out_proj(self._join(weights @ values)), weights[:, heads, -1]
+        weights = scores.float().softmax(dim=-1)
+        read = weights.to(values.dtype) @ values
+        return attention.out_proj(self._join(read)), weights[:, heads, -1]
 
     def _split(self, hidden: torch.Tensor) -> torch.Tensor:
         """(batch, n, d_model) -> (batch, heads, n, d_head)."""
-        return hidden.unflatten(-1, (self._n_heads, -1)).transpose(1, 2).contiguous()
+        batch, length, width = hidden.shape
+        return hidden.view(batch, length, self._n_heads, width // self._n_heads).transpose(1, 2).contiguous()
 
     @staticmethod
     def _join(hidden: torch.Tensor) -> torch.Tensor:
@@ -155,11 +150,11 @@ class DecoderState:
 def write(
     model: WhisperForConditionalGeneration, state: DecoderState, last: torch.Tensor, limits: Sequence[int], rules: Rules
 ) -> list[Row]:
-    """Write until every clip has ended or reached its limit.
+    """Write until every clip has ended, reached its limit, or goes in circles.
 
     Args:
         model: for its output layer.
-        state: after the prompt but for its last token.
+        state: after the prompt but for its last tokens.
         last: (batch, n) the prompt's last tokens.
         limits: the most tokens per clip, at least 1.
         rules: what may be written.
@@ -169,29 +164,40 @@ def write(
     """
     rows = [Row() for _ in limits]
     active = list(range(len(limits)))
-    tokens, first = last, True
+    tokens, banned = last, rules.banned | rules.banned_first
     while active:
         hidden, attention = state.feed(tokens)
-        logits = model.proj_out(hidden[:, -1]).float()
-        logits = logits.masked_fill(rules.banned | rules.banned_first if first else rules.banned, -torch.inf)
+        logits = model.proj_out(hidden[:, -1]).float().masked_fill(banned, -torch.inf)
         best, picked = logits.max(dim=-1)
         logprobs = (best - logits.logsumexp(dim=-1)).tolist()
         going = []
-        for place, token in enumerate(picked.tolist()):
+        for place, (token, logprob) in enumerate(zip(picked.tolist(), logprobs, strict=True)):
             row = rows[active[place]]
-            row.logprobs.append(logprobs[place])
+            row.logprobs.append(logprob)
             if attention is not None:
                 row.attention.append(attention[place])
             if token == rules.end:
                 row.ended = True
                 continue
             row.tokens.append(token)
-            if len(row.tokens) < limits[active[place]]:
+            if len(row.tokens) < limits[active[place]] and not goes_in_circles(row.tokens):
                 going.append(place)
-        if len(going) < len(active):
-            kept = torch.tensor(going, device=picked.device, dtype=torch.long)
+        if 0 < len(going) < len(active):
+            kept = torch.tensor(going, device=picked.device)
             state.keep_rows(kept)
             picked = picked[kept]
-            active = [active[place] for place in going]
-        tokens, first = picked[:, None], False
+        active = [active[place] for place in going]
+        tokens, banned = picked[:, None], rules.banned
     return rows
+
+
+def goes_in_circles(tokens: Sequence[int]) -> bool:
+    """Whether the last tokens are one phrase over and over. Greedy decoding does not come out of that."""
+    for period in range(1, _LONGEST_CIRCLE + 1):
+        length = period * max(_CIRCLES, -(-_CIRCLING_TOKENS // period))
+        if len(tokens) < length:
+            continue
+        tail = list(tokens[-length:])
+        if tail[period:] == tail[:-period]:
+            return True
+    return False

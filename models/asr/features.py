@@ -1,7 +1,8 @@
 """Whisper's input: clips of sound in, log-mel spectrograms out, on any device and with any length of padding.
 
-The published front end (Radford et al., 2022; openai/whisper `audio.py`): 25 ms Hann windows every 10 ms, power spectrum,
-mel bands on Slaney's scale, log10, at most 8 decades below the loudest bin of the clip, scaled to about [-1, 1].
+The published front end (Radford et al., 2022; openai/whisper `audio.py`): 25 ms Hann windows every 10 ms, power
+spectrum, mel bands on Slaney's scale, log10, at most 8 decades below the loudest bin of the clip, scaled to about
+[-1, 1].
 """
 
 from __future__ import annotations

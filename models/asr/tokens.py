@@ -1,7 +1,7 @@
 """Whisper's vocabulary: the marks that steer it, its languages, and text to and from token ids.
 
-Read from a `tokenizer.json` and, for what may not be written and which heads follow the sound, from the `config.json` of
-a CTranslate2 model or the `generation_config.json` of a transformers one.
+Read from a `tokenizer.json` and, for what may not be written and which heads follow the sound, from the `config.json`
+of a CTranslate2 model or the `generation_config.json` of a transformers one.
 """
 
 from __future__ import annotations
@@ -65,10 +65,11 @@ class WhisperTokens:
         if "model" not in _json(tokenizer_json):
             raise BadCheckpoint(f"{tokenizer_json} is not a tokenizer")
         self._tokenizer = Tokenizer.from_file(str(tokenizer_json))
-        marks = {name: self._tokenizer.token_to_id(name) for name in _MARKS}
-        missing = [name for name, number in marks.items() if number is None]
-        if missing:
-            raise BadCheckpoint(f"{tokenizer_json} is not a Whisper tokenizer: it lacks {', '.join(missing)}")
+        found = {name: self._tokenizer.token_to_id(name) for name in _MARKS}
+        marks = {name: number for name, number in found.items() if number is not None}
+        if len(marks) < len(_MARKS):
+            missing = ", ".join(name for name in _MARKS if name not in marks)
+            raise BadCheckpoint(f"{tokenizer_json} is not a Whisper tokenizer: it lacks {missing}")
         self.start, self.transcribe, self.previous, self.no_timestamps, self.end = (marks[name] for name in _MARKS)
         self.no_speech = next((i for name in _NO_SPEECH if (i := self._tokenizer.token_to_id(name)) is not None), None)
         self.languages: Mapping[str, int] = self._languages()

@@ -1,4 +1,4 @@
-"""Transcription of clips by Whisper: sound of one speaker at a time in, text with word times out; and its encoder alone.
+"""Transcription of clips by Whisper: up to 30 s of sound in, text with word times out; and its encoder alone.
 
 First-pass text of the SOT decoder, all of the cascade decoder, and the encoder that the SOT decoder listens through.
 Method: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision" (arXiv 2212.04356), greedy.
@@ -11,6 +11,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -21,13 +22,19 @@ from transformers import WhisperForConditionalGeneration
 from models.asr.alignment import clip_frames, token_starts_s
 from models.asr.convert import load_whisper, load_whisper_dir
 from models.asr.decoding import DecoderState, Heads, Row, Rules, write
-from models.asr.features import CHUNK_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, LogMel
+from models.asr.features import CHUNK_SAMPLES, SAMPLE_RATE_HZ, LogMel
 from models.asr.quantize import quantize_linears
 from models.asr.tokens import Steering, WhisperTokens, load_steering
 from models.asr.words import AsrWord, make_words
 from models.errors import UnsupportedLanguage
 
-Clip = NDArray[np.float32]
+Clip: TypeAlias = NDArray[np.float32]
+# Start, language, task and "no timestamps" stand before the text.
+_MARKS = 4
+# Of openai/whisper: a text that compresses better than this repeats itself.
+REPEATS_ITSELF = 2.4
+# Clips share a pass up to this ratio of lengths: a longer one would make the encoder's cost of all its own.
+_SPREAD = 1.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +46,9 @@ class AsrSettings:
         dtype: of weights and activations; float32 on a CPU, bfloat16 or float16 on a GPU.
         int8: 8-bit linear layers (CPU only).
         max_batch: most clips in one pass.
-        margin_s: silence after the longest clip of a batch, in seconds; None pads to 30 s as Whisper was trained.
+        margin_s: silence after the longest clip of a batch, in seconds. The encoder's cost falls with the length of
+            what it is given; below about 4 s of silence Whisper starts to repeat itself. A clip that does, or that does
+            not end, is heard again padded to 30 s, as Whisper was trained. None pads every clip to 30 s at once.
         tokens_per_s, spare_tokens: a clip may have `spare_tokens + tokens_per_s * its seconds` tokens.
     """
 
@@ -47,7 +56,7 @@ class AsrSettings:
     dtype: torch.dtype = torch.float32
     int8: bool = False
     max_batch: int = 16
-    margin_s: float | None = None
+    margin_s: float | None = 4.0
     tokens_per_s: float = 10.0
     spare_tokens: int = 16
 
@@ -63,7 +72,7 @@ class AsrResult:
         logprobs: natural logarithm of each token's probability.
         avg_logprob: mean over the tokens and the end mark.
         no_speech_prob: probability of the mark of silence before any text.
-        compression_ratio: UTF-8 bytes of the text over their zlib-compressed size; above about 2.4 it repeats itself.
+        compression_ratio: UTF-8 bytes of the text over their zlib-compressed size; above 2.4 it repeats itself.
         truncated: whether the limit of tokens was reached before the end mark.
         words: with times, in order, within the clip.
     """
@@ -87,8 +96,9 @@ class WhisperAsr:
         model: WhisperForConditionalGeneration,
         tokens: WhisperTokens,
         steering: Steering,
-        settings: AsrSettings = AsrSettings(),  # noqa: B008
+        settings: AsrSettings | None = None,
     ) -> None:
+        settings = settings or AsrSettings()
         self.settings = settings
         self.tokens = tokens
         self.d_model: int = model.config.d_model
@@ -130,11 +140,10 @@ class WhisperAsr:
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
         for layer in encoder.layers:
             hidden = layer(hidden, None)
-        return encoder.layer_norm(hidden)
+        out: torch.Tensor = encoder.layer_norm(hidden)
+        return out
 
-    def transcribe(
-        self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None
-    ) -> list[AsrResult]:
+    def transcribe(self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None) -> list[AsrResult]:
         """Transcribe clips of at most 30 s, each on its own; clips of like length share a pass.
 
         Args:
@@ -152,16 +161,36 @@ class WhisperAsr:
         for i, clip in enumerate(clips):
             _check_clip(i, clip)
         if language is not None:
-            self._language_id(language)
-        order = sorted(range(len(clips)), key=lambda i: len(clips[i]))
+            self._check_language(language)
+        lengths = [self._padded_samples(len(clip)) for clip in clips]
         results: dict[int, AsrResult] = {}
-        for begin in range(0, len(order), self.settings.max_batch):
-            places = order[begin : begin + self.settings.max_batch]
-            batch = [clips[i] for i in places]
-            states = self.encode(batch, self._padded_samples(len(batch[-1])))
-            samples = [len(clip) for clip in batch]
-            results.update(zip(places, self.decode(states, samples, language=language, prompt=prompt), strict=True))
+        for places in self._batches(lengths):
+            padded_samples = max(lengths[i] for i in places)
+            heard = self._hear([clips[i] for i in places], padded_samples, language, prompt)
+            results.update(zip(places, heard, strict=True))
+        again = [i for i in range(len(clips)) if lengths[i] < CHUNK_SAMPLES and _is_doubtful(results[i])]
+        for begin in range(0, len(again), self.settings.max_batch):
+            places = again[begin : begin + self.settings.max_batch]
+            heard = self._hear([clips[i] for i in places], CHUNK_SAMPLES, language, prompt)
+            results.update(zip(places, heard, strict=True))
         return [results[i] for i in range(len(clips))]
+
+    def _hear(
+        self, clips: Sequence[Clip], padded_samples: int, language: str | None, prompt: str | None
+    ) -> list[AsrResult]:
+        states = self.encode(clips, padded_samples)
+        return self.decode(states, [len(clip) for clip in clips], language=language, prompt=prompt)
+
+    def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
+        """Places of clips that share a pass, shortest first: so many at most, and none much longer than the first."""
+        batches: list[list[int]] = []
+        for i in sorted(range(len(lengths)), key=lengths.__getitem__):
+            current = batches[-1] if batches else []
+            if not current or len(current) == self.settings.max_batch or lengths[i] > _SPREAD * lengths[current[0]]:
+                batches.append([i])
+            else:
+                current.append(i)
+        return batches
 
     @torch.inference_mode()
     def decode(
@@ -176,17 +205,18 @@ class WhisperAsr:
         """
         before = self._prompt_ids(prompt)
         limits = [self._limit(count, len(before)) for count in samples]
-        capacity = len(before) + 4 + max(limits)
-        state = DecoderState(self._model, states, [states.shape[1]] * len(samples), capacity, self._heads)
+        capacity = len(before) + _MARKS + max(limits)
+        state = DecoderState(self._model, states, capacity, self._heads)
         opening = torch.tensor([[*before, self.tokens.start]] * len(samples), device=states.device)
         hidden, _ = state.feed(opening)
         logits = self._model.proj_out(hidden[:, -1]).float()
         languages = [language] * len(samples) if language is not None else self._detect(logits)
-        no_speech = logits.softmax(dim=-1)[:, self.tokens.no_speech].tolist() if self.tokens.no_speech else None
+        silence = self.tokens.no_speech
+        no_speech = [0.0] * len(samples) if silence is None else logits.softmax(dim=-1)[:, silence].tolist()
         rows = write(self._model, state, self._marks(languages).to(states.device), limits, self._rules)
         return [
-            self._result(row, code or "en", count, no_speech[i] if no_speech else 0.0)
-            for i, (row, code, count) in enumerate(zip(rows, languages, samples, strict=True))
+            self._result(row, code or "en", count, silent)
+            for row, code, count, silent in zip(rows, languages, samples, no_speech, strict=True)
         ]
 
     def _result(self, row: Row, language: str, samples: int, no_speech_prob: float) -> AsrResult:
@@ -213,11 +243,11 @@ class WhisperAsr:
         probabilities = [math.exp(logprob) for logprob in row.logprobs]
         return make_words(row.tokens, starts, probabilities, self.tokens.decode, language)
 
-    def _padded_samples(self, longest: int) -> int:
-        """Sound that the encoder sees: whole seconds, so that few lengths occur."""
+    def _padded_samples(self, samples: int) -> int:
+        """Sound that the encoder is given for a clip: whole seconds, so that few lengths occur."""
         if self.settings.margin_s is None:
             return CHUNK_SAMPLES
-        seconds = math.ceil(longest / SAMPLE_RATE_HZ + self.settings.margin_s)
+        seconds = math.ceil(samples / SAMPLE_RATE_HZ + self.settings.margin_s)
         return min(seconds * SAMPLE_RATE_HZ, CHUNK_SAMPLES)
 
     def _prompt_ids(self, prompt: str | None) -> list[int]:
@@ -228,16 +258,13 @@ class WhisperAsr:
 
     def _limit(self, samples: int, before: int) -> int:
         wanted = self.settings.spare_tokens + int(self.settings.tokens_per_s * samples / SAMPLE_RATE_HZ)
-        return min(wanted, self._model.config.max_target_positions // 2, self._model.config.max_target_positions - before - 4)
+        positions: int = self._model.config.max_target_positions
+        return min(wanted, positions // 2, positions - before - _MARKS)
 
-    def _language_id(self, code: str) -> int | None:
-        if not self.tokens.languages:
-            if code != "en":
-                raise UnsupportedLanguage(code, ["en"])
-            return None
-        if code not in self.tokens.languages:
-            raise UnsupportedLanguage(code, list(self.tokens.languages))
-        return self.tokens.languages[code]
+    def _check_language(self, code: str) -> None:
+        known = list(self.tokens.languages) or ["en"]
+        if code not in known:
+            raise UnsupportedLanguage(code, known)
 
     def _detect(self, logits: torch.Tensor) -> list[str | None]:
         """Likeliest language of each clip; None in English-only models."""
@@ -249,10 +276,11 @@ class WhisperAsr:
 
     def _marks(self, languages: Sequence[str | None]) -> torch.Tensor:
         """(batch, marks) what stands between the start mark and the text."""
-        if not self.tokens.languages:
+        known = self.tokens.languages
+        if not known:
             return torch.tensor([[self.tokens.no_timestamps]] * len(languages))
-        ids = [self._language_id(code or "en") for code in languages]
-        return torch.tensor([[number, self.tokens.transcribe, self.tokens.no_timestamps] for number in ids])
+        steering = (self.tokens.transcribe, self.tokens.no_timestamps)
+        return torch.tensor([[known[code or "en"], *steering] for code in languages])
 
     def _make_rules(self, steering: Steering) -> Rules:
         banned = torch.zeros(self._model.config.vocab_size, dtype=torch.bool)
@@ -263,6 +291,10 @@ class WhisperAsr:
         first[list(steering.suppress_first)] = True
         device = self.settings.device
         return Rules(banned.to(device), first.to(device), self.tokens.end)
+
+
+def _is_doubtful(result: AsrResult) -> bool:
+    return result.truncated or result.compression_ratio > REPEATS_ITSELF
 
 
 def compression_ratio(text: str) -> float:
@@ -278,6 +310,3 @@ def _check_clip(number: int, clip: Clip) -> None:
         raise ValueError(f"clip {number} is {len(clip) / SAMPLE_RATE_HZ:.1f} s long, Whisper hears at most 30 s")
     if not np.isfinite(clip).all():
         raise ValueError(f"clip {number} holds numbers that are not finite")
-
-
-__all__ = ["FRAME_SAMPLES", "AsrResult", "AsrSettings", "AsrWord", "WhisperAsr", "compression_ratio"]

@@ -125,7 +125,8 @@ def test_the_sdk_reads_verbose_json(view):
     read = TranscriptionVerbose.model_validate_json(to_verbose(view), strict=True)
     assert extras(read) == {"task"}  # which the service sends, too
     assert "".join(segment.text for segment in read.segments).strip() == read.text
-    assert " ".join(word.word for word in read.words) == read.text
+    # Words carry no spaces; some scripts have none between words.
+    assert "".join(word.word for word in read.words).replace(" ", "") == read.text.replace(" ", "")
     assert read.usage.seconds - 1 < view.duration / 16_000 <= read.usage.seconds
 
 

@@ -1,0 +1,172 @@
+"""The commands `prepare`, `train`, `evaluate` and `export`: arguments in, work done, errors named on stderr."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from models.device import choose_device
+from models.errors import ModelError
+from models.registry import DEFAULT_WEIGHTS_DIR
+from models.sot.checkpoint import load_checkpoint, save_checkpoint
+from models.sot.text import plain_decode
+from models.training.adapters import adapters_of
+from models.training.errors import RecipeInvalid
+from models.training.evaluate import CASCADE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
+from models.training.examples import Examples
+from models.training.plot import plot_curves
+from models.training.prepare import PrepareJob, prepare
+from models.training.recipe import load_recipe
+from models.training.runs import load_state, run_windows
+from models.training.setup import encoder_width, load_examples, load_named_llm, make_model, run_weights
+from models.training.simulate.clips import check_disjoint
+from models.training.train import Data, Trainer, load_weights
+from models.training.windows import NOBODY
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command. Returns the exit status: 0, or 1 with the error's code and message on stderr."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        parsed.run(parsed)
+    except ModelError as error:
+        say(f"error [{error.code}]: {error}")
+        return 1
+    return 0
+
+
+def say(text: str) -> None:
+    """One line for the person who runs the command."""
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models.training", description=__doc__)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    make = commands.add_parser("prepare", help="make windows with encoder states and first-pass text")
+    make.add_argument("--recipe", type=Path, required=True)
+    make.add_argument("--manifest", action="append", default=[], metavar="NAME=PATH", help="clips of the recipe")
+    make.add_argument("--held-out", type=Path, action="append", default=[], help="manifest of speakers to keep out")
+    make.add_argument("--out", type=Path, required=True, help="folder for the shards")
+    make.add_argument("--jobs", type=int, default=1, help="processes")
+    _add_machine(make)
+    make.set_defaults(run=_prepare)
+    _add_train(commands)
+    _add_evaluate(commands)
+    export = commands.add_parser("export", help="write a run's best weights as a checkpoint")
+    export.add_argument("--recipe", type=Path, required=True)
+    export.add_argument("--run", type=Path, required=True, dest="folder")
+    export.add_argument("--data", type=Path, required=True, help="the prepared set that the run learns from")
+    export.add_argument("--out", type=Path, required=True)
+    export.add_argument("--last", action="store_true", help="the last weights, not those with the best validation loss")
+    _add_machine(export)
+    export.set_defaults(run=_export)
+    return parser
+
+
+def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    evaluate = commands.add_parser("evaluate", help="table of the cascade and the SOT decoder on held-out windows")
+    evaluate.add_argument("--checkpoint", type=Path, required=True)
+    evaluate.add_argument("--data", type=Path, required=True, help="prepared set")
+    evaluate.add_argument("--system", action="append", choices=(CASCADE, WHOLE, NO_TEXT, NO_SOUND), default=[])
+    evaluate.add_argument("--limit", type=int, default=0, help="first windows only")
+    evaluate.add_argument("--batch", type=int, default=4, help="windows written at once")
+    evaluate.add_argument("--show", type=int, default=0, help="print what is written in so many windows")
+    evaluate.add_argument("--out", type=Path, help="file for the table (Markdown)")
+    _add_machine(evaluate)
+    evaluate.set_defaults(run=_evaluate)
+
+
+def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    train = commands.add_parser("train", help="train, or go on with a run that was stopped")
+    train.add_argument("--recipe", type=Path, required=True)
+    train.add_argument("--data", type=Path, required=True, help="prepared set")
+    train.add_argument("--held-out", type=Path, help="prepared set of other speakers, for validation")
+    train.add_argument("--start-from", type=Path, help="exported checkpoint to begin a new run from")
+    train.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run there goes on")
+    train.add_argument("--until", type=int, help="stop at this step; the same command later goes on")
+    _add_machine(train)
+    train.set_defaults(run=_train)
+
+
+def _add_machine(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--weights-dir", type=Path, default=DEFAULT_WEIGHTS_DIR)
+    parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
+
+
+def _prepare(parsed: argparse.Namespace) -> None:
+    pairs = [item.partition("=") for item in parsed.manifest]
+    for name, equals, path in pairs:
+        if not (name and equals and path):
+            raise RecipeInvalid(f"--manifest takes NAME=PATH, found {name + equals + path!r}")
+    job = PrepareJob(
+        load_recipe(parsed.recipe).prepare,
+        {name: Path(path) for name, _, path in pairs},
+        tuple(parsed.held_out),
+        parsed.out,
+        parsed.weights_dir,
+        parsed.device,
+    )
+    began = time.monotonic()
+    first: list[int] = []
+
+    def progress(done: int, count: int) -> None:
+        first.append(done)
+        left_s = (time.monotonic() - began) / (done - first[0] + 1) * (count - done)
+        say(f"shard {done} of {count}, {left_s / 60:.0f} min left")
+
+    prepare(job, parsed.jobs, progress)
+    say(f"{parsed.out} is complete")
+
+
+def _train(parsed: argparse.Namespace) -> None:
+    recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
+    llm = load_named_llm(parsed.weights_dir, device)
+    model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
+    train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
+    held_out = load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None
+    if held_out is not None:
+        check_disjoint(_speakers(train), _speakers(held_out))
+    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, device)
+    resumed = trainer.resume()
+    say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
+    trainer.run(say, parsed.until)
+    plot_curves(parsed.out)
+
+
+def _export(parsed: argparse.Namespace) -> None:
+    recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
+    llm = load_named_llm(parsed.weights_dir, device)
+    model = make_model(llm, recipe, encoder_width(parsed.data))
+    path, step = run_weights(parsed.folder, parsed.last)
+    trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    load_weights(trainable, load_state(path)["weights"], str(path))
+    save_checkpoint(parsed.out, model, adapters_of(model.llm))
+    size_mb = sum(item.stat().st_size for item in parsed.out.iterdir()) / 1e6
+    say(f"{parsed.out}: step {step}, {size_mb:.1f} MB")
+
+
+def _evaluate(parsed: argparse.Namespace) -> None:
+    device = choose_device(parsed.device)
+    llm = load_named_llm(parsed.weights_dir, device)
+    model = load_checkpoint(parsed.checkpoint, llm.model)
+    examples = load_examples(parsed.data, model, llm, 0)
+    if parsed.limit:
+        examples.windows = examples.windows[: parsed.limit]
+    evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch)
+    table = render(evaluator.run(parsed.system or [CASCADE, WHOLE, NO_TEXT, NO_SOUND], say))
+    say(table)
+    if parsed.out:
+        parsed.out.write_text(table, encoding="utf-8")
+    shown = examples.windows[: parsed.show]
+    for window, texts in zip(shown, evaluator.texts(shown, WHOLE) if shown else [], strict=True):
+        for turn, text in zip(window.turns, texts, strict=True):
+            say(f"{turn.overlap:.2f}\n  said   {turn.text!r}\n  first  {turn.first_pass!r}\n  sot    {text!r}")
+
+
+def _speakers(examples: Examples) -> list[str]:
+    return [name for window in examples.windows for name in window.speakers if not name.startswith(NOBODY)]

@@ -1,0 +1,170 @@
+"""Evaluation on held-out windows with oracle turns: the cascade, and the SOT decoder whole and with parts taken away.
+
+Per turn: words in error against the reference, both through Whisper's English normaliser; summed over turns by how much
+of the turn is overlapped. Where nobody speaks, every word is one too many and is counted apart.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
+
+from models.decoders.repetition import first_repetition
+from models.decoders.sot import SotRules, answer_limit
+from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
+from models.sot.modeling import SotModel
+from models.sot.text import Decode
+from models.sot.tokens import TurnPrompt, activity
+from models.training.examples import Examples
+from models.training.shards import PreparedTurn, PreparedWindow, read_states
+
+CASCADE, WHOLE, NO_TEXT, NO_SOUND = "cascade", "sot", "sot without first pass", "sot without sound"
+HEAVY = 0.5
+
+
+@dataclass(slots=True)
+class Score:
+    """Sums over turns. loops, truncated: answers given up for the first pass's text."""
+
+    turns: int = 0
+    words: int = 0
+    errors: int = 0
+    written: int = 0
+    loops: int = 0
+    truncated: int = 0
+
+    def rate(self) -> float:
+        """Words in error per word of the reference; 0 where there is none."""
+        return self.errors / self.words if self.words else 0.0
+
+
+Table = dict[str, dict[str, Score]]
+"""Scores by system, then by kind of turn."""
+
+
+class Evaluator:
+    """Writes held-out windows and scores what was written."""
+
+    def __init__(self, model: SotModel, examples: Examples, decode: Decode, batch: int = 4) -> None:
+        """decode: tokens to text; batch: windows written at once."""
+        self._model = model
+        self._examples = examples
+        self._decode = decode
+        self._batch = batch
+        self._normal: Callable[[str], str] = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
+        self._rules = SotRules()
+
+    def run(self, systems: Sequence[str], report: Callable[[str], None]) -> Table:
+        """Score the systems on all windows."""
+        table: Table = {}
+        for system in systems:
+            began = time.monotonic()
+            table[system] = {}
+            windows = self._examples.windows
+            for begin in range(0, len(windows), self._batch):
+                part = windows[begin : begin + self._batch]
+                for window, answers in zip(part, self._write(part, system), strict=True):
+                    self._count(table[system], window, answers, system)
+            report(f"{system}: {len(windows)} windows in {time.monotonic() - began:.0f} s")
+        return table
+
+    def texts(self, windows: Sequence[PreparedWindow], system: str) -> list[list[str]]:
+        """What a system writes, by window and turn."""
+        return [
+            [self._text(turn, answer)[0] for turn, answer in zip(window.turns, answers, strict=True)]
+            for window, answers in zip(windows, self._write(windows, system), strict=True)
+        ]
+
+    def _write(self, windows: Sequence[PreparedWindow], system: str) -> list[list[Answer | None]]:
+        if system == CASCADE:
+            return [[None] * len(window.turns) for window in windows]
+        written = generate(self._model, [self._request(window, system) for window in windows])
+        return [list(answers) for answers in written]
+
+    def _request(self, window: PreparedWindow, system: str) -> WindowRequest:
+        config = self._model.config
+        states = read_states(window).float()
+        if system == NO_SOUND:
+            states = torch.zeros_like(states)
+        spans = [(turn.start, turn.end, turn.speaker) for turn in window.turns]
+        steps = -(-len(states) // config.projector.stack)
+        marks = torch.from_numpy(activity(spans, steps, config.slots, config.step_samples))
+        return WindowRequest(states, marks, [self._turn(turn, system) for turn in window.turns])
+
+    def _turn(self, turn: PreparedTurn, system: str) -> TurnRequest:
+        step = self._model.config.step_samples
+        given = None if system == NO_TEXT else self._examples.tokens(turn.first_pass)
+        prompt = TurnPrompt(turn.speaker, turn.start // step, -(-turn.end // step), given)
+        return TurnRequest(prompt, answer_limit(turn.end - turn.start, self._rules))
+
+    def _text(self, turn: PreparedTurn, answer: Answer | None) -> tuple[str, str]:
+        """(text, what was wrong with the answer), the first pass's text where it was no answer."""
+        if answer is None:
+            return turn.first_pass, ""
+        text = self._decode(answer.tokens).strip()
+        if first_repetition(text.split()) is not None:
+            return turn.first_pass, "loop"
+        return (text, "") if answer.ended else (turn.first_pass, "truncated")
+
+    def _count(
+        self, scores: dict[str, Score], window: PreparedWindow, answers: Sequence[Answer | None], system: str
+    ) -> None:
+        for turn, answer in zip(window.turns, answers, strict=True):
+            text, fault = self._text(turn, answer)
+            if fault and system == NO_TEXT:
+                text = self._decode(answer.tokens) if answer is not None else text
+            reference, found = self._normal(turn.text).split(), self._normal(text).split()
+            errors = edits(reference, found)
+            for kind in (kind_of(turn), *((f"{window.group}",) if turn.text else ()), *(("all",) if turn.text else ())):
+                old = scores.get(kind, Score())
+                scores[kind] = replace(
+                    old,
+                    turns=old.turns + 1,
+                    words=old.words + len(reference),
+                    errors=old.errors + errors,
+                    written=old.written + len(found),
+                    loops=old.loops + (fault == "loop"),
+                    truncated=old.truncated + (fault == "truncated"),
+                )
+
+
+def kind_of(turn: PreparedTurn) -> str:
+    """The kind of a turn by how much of it is overlapped."""
+    if not turn.text:
+        return "nobody speaks"
+    if turn.overlap == 0.0:
+        return "no overlap"
+    return "overlap below half" if turn.overlap < HEAVY else "overlap of half or more"
+
+
+def edits(reference: Sequence[str], found: Sequence[str]) -> int:
+    """Words to insert, delete or replace to turn one text into the other (Levenshtein, 1966)."""
+    row = np.arange(len(found) + 1)
+    for place, word in enumerate(reference, start=1):
+        same = np.array([word != other for other in found], dtype=np.int64)
+        best = np.minimum(row[:-1] + same, row[1:] + 1) if len(found) else row[:0]
+        fresh = np.concatenate(([place], best))
+        # A run of insertions: the cheapest start of one, plus its length.
+        row = np.minimum.accumulate(fresh - np.arange(len(fresh))) + np.arange(len(fresh))
+    return int(row[-1])
+
+
+def render(table: Table) -> str:
+    """The table as Markdown: words in error per reference word, in per cent."""
+    kinds = sorted({kind for scores in table.values() for kind in scores if kind != "nobody speaks"})
+    kinds = [kind for kind in ("all", *[kind for kind in kinds if kind != "all"]) if kind in kinds]
+    first = next(iter(table.values()))
+    head = ["system", *[f"{kind} ({first[kind].turns} turns)" for kind in kinds]]
+    head += ["words where nobody speaks", "loops", "truncated"]
+    lines = ["| " + " | ".join(head) + " |", "|" + "---|" * len(head)]
+    for system, scores in table.items():
+        silent, every = scores.get("nobody speaks", Score()), scores.get("all", Score())
+        cells = [f"{100 * scores[kind].rate():.1f}" for kind in kinds]
+        cells += [str(silent.written), str(every.loops + silent.loops), str(every.truncated + silent.truncated)]
+        lines.append("| " + " | ".join([system, *cells]) + " |")
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,143 @@
+"""Prepared windows on disk: encoder states, turns and first-pass text of each, in shards that are written whole.
+
+A shard is `<number>.safetensors` (float16 states by window id) and `<number>.jsonl` (one window per line), the second
+written last: a shard exists when both do. `set.json` says what the set was made from.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from models.training.errors import DataInvalid
+
+SET_FILE = "set.json"
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedTurn:
+    """start, end: samples in the window; text: reference; first_pass: what the cascade wrote; overlap: share of the
+    turn during which another speaks."""
+
+    start: int
+    end: int
+    speaker: int
+    text: str
+    first_pass: str
+    overlap: float
+
+
+@dataclass(frozen=True, slots=True)
+class PreparedWindow:
+    """One window; its states lie in `shard` under its `name`."""
+
+    name: str
+    group: str
+    samples: int
+    speakers: tuple[str, ...]
+    turns: tuple[PreparedTurn, ...]
+    shard: Path
+
+
+def write_shard(folder: Path, number: int, windows: Sequence[PreparedWindow], states: Sequence[torch.Tensor]) -> None:
+    """Write a shard; states are (frames, width) each."""
+    path = shard_path(folder, number)
+    halves = {item.name: state.to(torch.float16).contiguous() for item, state in zip(windows, states, strict=True)}
+    partial = path.with_suffix(".partial")
+    save_file(halves, partial)
+    os.replace(partial, path)
+    rows = [{key: value for key, value in asdict(item).items() if key != "shard"} for item in windows]
+    text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    partial.write_text(text, encoding="utf-8")
+    os.replace(partial, path.with_suffix(".jsonl"))
+
+
+def shard_path(folder: Path, number: int) -> Path:
+    """The states' file of a shard."""
+    return folder / f"{number:05d}.safetensors"
+
+
+def has_shard(folder: Path, number: int) -> bool:
+    """Whether a shard is complete."""
+    path = shard_path(folder, number)
+    return path.is_file() and path.with_suffix(".jsonl").is_file()
+
+
+def write_description(folder: Path, description: dict[str, Any]) -> None:
+    """Say what the set is made from, or check that it is made from the same.
+
+    Raises:
+        DataInvalid: the folder holds a set made from something else.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / SET_FILE
+    if path.exists():
+        if read_description(folder) != json.loads(json.dumps(description)):
+            raise DataInvalid(f"{folder} holds a set that was prepared from another recipe or other clips")
+        return
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+    os.replace(partial, path)
+
+
+def read_description(folder: Path) -> dict[str, Any]:
+    """What the set was made from. Raises DataInvalid."""
+    try:
+        values = json.loads((folder / SET_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise DataInvalid(f"{folder} is not a prepared set: {error}") from error
+    if not isinstance(values, dict):
+        raise DataInvalid(f"{folder / SET_FILE} is not an object")
+    return values
+
+
+def read_windows(folder: Path, limit: int = 0) -> list[PreparedWindow]:
+    """The windows of all complete shards, in order; `limit` > 0 takes the first ones only.
+
+    Raises:
+        DataInvalid: no set, no complete shard, or a damaged one; names the file.
+    """
+    read_description(folder)
+    windows: list[PreparedWindow] = []
+    for listing in sorted(folder.glob("*.jsonl")):
+        shard = listing.with_suffix(".safetensors")
+        if not shard.is_file():
+            raise DataInvalid(f"shard {shard} is missing")
+        windows.extend(_read_listing(listing, shard))
+        if limit and len(windows) >= limit:
+            return windows[:limit]
+    if not windows:
+        raise DataInvalid(f"{folder} holds no complete shard")
+    return windows
+
+
+def _read_listing(listing: Path, shard: Path) -> list[PreparedWindow]:
+    try:
+        rows = [json.loads(line) for line in listing.read_text(encoding="utf-8").splitlines()]
+        return [
+            PreparedWindow(
+                **{**row, "speakers": tuple(row["speakers"]), "turns": tuple(PreparedTurn(**t) for t in row["turns"])},
+                shard=shard,
+            )
+            for row in rows
+        ]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DataInvalid(f"shard {listing} is damaged: {error!r}") from error
+
+
+def read_states(window: PreparedWindow) -> torch.Tensor:
+    """(frames, width) float16 encoder states of a window. Raises DataInvalid."""
+    try:
+        with safe_open(window.shard, framework="pt") as tensors:
+            found: torch.Tensor = tensors.get_tensor(window.name)
+            return found
+    except (OSError, SafetensorError) as error:
+        raise DataInvalid(f"shard {window.shard} has no states of window {window.name!r}: {error}") from error
