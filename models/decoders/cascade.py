@@ -37,25 +37,29 @@ class CascadeRules:
     lie.
 
     thin_words_per_s: a turn with fewer words than this per second of speech is heard again on its own.
+    least_fresh, least_confidence: what is heard in a thin turn is taken when at least this share of it is no echo of
+        somebody else, at no less than this mean confidence: it mostly is a turn in which people talk at once.
     no_speech_prob, no_speech_logprob: nothing is written when Whisper is surer than the first that nobody speaks and
-    less
-        sure than the second of its words (the published rule of openai/whisper).
+        less sure than the second of its words (the published rule of openai/whisper).
     """
 
     margin_samples: int = 4_800
     reach_samples: int = 8_000
     thin_words_per_s: float = 1.0
+    least_fresh: float = 0.7
+    least_confidence: float = 0.5
     no_speech_prob: float = 0.6
     no_speech_logprob: float = -1.0
 
 
 @dataclass(slots=True)
 class _Draft:
-    """What is known of one turn while a batch is worked on."""
+    """What is known of one turn while a batch is worked on. lost: the pass over the window gave nothing of use."""
 
     turn: DecoderTurn
     words: list[DecoderWord] = field(default_factory=list)
     flags: set[str] = field(default_factory=set)
+    lost: bool = False
     again: bool = False
 
 
@@ -108,7 +112,7 @@ class CascadeDecoder:
         words = _words(result, offset)
         loops = first_repetition([word.text for word in words]) is not None
         for draft in drafts:
-            draft.again = loops or result.truncated
+            draft.lost = loops or result.truncated
         if not loops:
             spans = [(turn.start, turn.end) for turn in item.turns]
             places = assign([(word.start, word.end) for word in words], spans, self._rules.reach_samples)
@@ -118,7 +122,7 @@ class CascadeDecoder:
                     own[id(item.turns[place])].words.append(word)
         for draft in drafts:
             seconds = (draft.turn.end - draft.turn.start) / SAMPLE_RATE
-            draft.again = draft.again or len(draft.words) < self._rules.thin_words_per_s * seconds
+            draft.again = draft.lost or len(draft.words) < self._rules.thin_words_per_s * seconds
         return drafts
 
     def _second_look(
@@ -162,8 +166,12 @@ class CascadeDecoder:
         words = [word for word in words if low <= (word.start + word.end) // 2 < high]
         others = [word for other in own if other is not draft for word in other.words]
         fresh = without_echoes(words, others)
-        if len(fresh) > len(draft.words):
+        if len(fresh) > len(draft.words) and (draft.lost or self._worth(fresh, words)):
             draft.words = fresh
+
+    def _worth(self, fresh: Sequence[DecoderWord], heard: Sequence[DecoderWord]) -> bool:
+        confidence = sum(word.confidence for word in fresh) / len(fresh)
+        return len(fresh) >= self._rules.least_fresh * len(heard) and confidence >= self._rules.least_confidence
 
     def _silent(self, result: AsrResult) -> bool:
         return result.no_speech_prob > self._rules.no_speech_prob and result.avg_logprob < self._rules.no_speech_logprob

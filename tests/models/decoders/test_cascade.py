@@ -15,7 +15,8 @@ from models.decoders.cascade import NO_SPEECH, REPETITION, CascadeDecoder
 
 def heard(text: str, start_s: float = 0.0, each_s: float = 0.4, **more: float) -> AsrResult:
     words = tuple(
-        AsrWord(" " + w, start_s + i * each_s, start_s + (i + 1) * each_s, 0.9) for i, w in enumerate(text.split())
+        AsrWord(" " + w, start_s + i * each_s, start_s + (i + 1) * each_s, more.get("probability", 0.9))
+        for i, w in enumerate(text.split())
     )
     return AsrResult(
         text=text,
@@ -73,15 +74,24 @@ def test_only_what_is_asked_is_written() -> None:
 
 def test_a_turn_that_was_talked_over_is_heard_again_without_echoes() -> None:
     def answer(seconds: float) -> AsrResult:
-        return heard("i think we should go home now okay", 0.0) if seconds > 3 else heard("we should right yes", 0.0)
+        return (
+            heard("i think we should go home now okay", 0.0) if seconds > 3 else heard("should right yes indeed", 0.8)
+        )
 
     asr = FakeAsr(answer)
     loud, quiet = turn(0, 3.2, 0), turn(0.8, 2.8, 1)
     assert texts(CascadeDecoder(asr), window(loud, quiet, seconds=3.5)) == [  # type: ignore[arg-type]
         "i think we should go home now okay",
-        "right yes",
+        "right yes indeed",
     ]
     assert len(asr.calls) == 2
+
+
+def test_a_second_look_that_is_mostly_echo_or_unsure_is_not_taken() -> None:
+    for again in (heard("think we should nonsense", 0.4), heard("mumble grumble rumble", 0.8, probability=0.3)):
+        asr = FakeAsr(lambda s, again=again: heard("i think we should go home now okay") if s > 3 else again)
+        item = window(turn(0, 3.2, 0), turn(0.8, 2.8, 1), seconds=3.5)
+        assert texts(CascadeDecoder(asr), item) == ["i think we should go home now okay", ""]  # type: ignore[arg-type]
 
 
 def test_a_loop_is_cut_and_flagged() -> None:

@@ -1,0 +1,144 @@
+"""The SOT decoder on tiny random models: alone and in a batch, its guards, and what it refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+import torch
+
+from models.asr.whisper import AsrResult, WhisperAsr
+from models.asr.words import AsrWord
+from models.decoders import sot
+from models.decoders.base import DecoderInput, DecoderTurn
+from models.decoders.cascade import REPETITION, TRUNCATED
+from models.decoders.sot import SotDecoder, SotRules, WindowRejected
+from models.sot.checkpoint import load_checkpoint, save_checkpoint
+from models.sot.generate import Answer, WindowRequest
+from models.training.adapters import adapters_of
+from models.training.setup import make_model
+from tests.models.sot.tiny import ENCODER_WIDTH, tiny_asr, tiny_llm, tiny_recipe
+
+RATE = 16_000
+
+
+def say(text: str, each_s: float = 0.4) -> AsrResult:
+    words = tuple(AsrWord(" " + w, i * each_s, (i + 1) * each_s, 0.9) for i, w in enumerate(text.split()))
+    return AsrResult(text, "en", (), (), -0.2, 0.0, 1.0, False, words)
+
+
+@pytest.fixture(scope="module")
+def asr(tmp_path_factory: pytest.TempPathFactory) -> WhisperAsr:
+    """A Whisper that hears with random weights and always writes the same."""
+    asr = tiny_asr(tmp_path_factory.mktemp("asr"))
+    asr.transcribe = lambda clips, **_: [say("one two three") for _ in clips]  # type: ignore[method-assign]
+    return asr
+
+
+@pytest.fixture(scope="module")
+def decoder(asr: WhisperAsr, tmp_path_factory: pytest.TempPathFactory) -> SotDecoder:
+    """By way of a checkpoint."""
+    folder = tmp_path_factory.mktemp("sot")
+    trained = make_model(tiny_llm(), tiny_recipe(), ENCODER_WIDTH)
+    save_checkpoint(folder, trained, adapters_of(trained.llm))
+    llm = tiny_llm()
+    return SotDecoder(asr, load_checkpoint(folder, llm.model), llm.tokenizer, SotRules(tokens_per_s=2, spare_tokens=3))
+
+
+def window(seconds: float, seed: int, *turns: DecoderTurn) -> DecoderInput:
+    samples = np.random.default_rng(seed).normal(0, 0.1, round(seconds * RATE)).astype(np.float32)
+    return DecoderInput(samples, turns, "en")
+
+
+TURNS = (DecoderTurn(0, 2 * RATE, 4), DecoderTurn(RATE, 3 * RATE, 9), DecoderTurn(3 * RATE, 4 * RATE, 4, open=True))
+
+
+def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
+    def generate(_: object, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+        return [[answer for _ in window.turns] for window in windows]
+
+    monkeypatch.setattr(sot, "generate", generate)
+
+
+def spelled(decoder: SotDecoder, text: str, ended: bool = True) -> Answer:
+    tokens = decoder._encode(" " + text)
+    return Answer(tokens, [-0.1] * len(tokens), ended)
+
+
+def test_a_batch_is_its_windows(decoder: SotDecoder) -> None:
+    windows = [window(4.0, 1, *TURNS), window(3.0, 2, *TURNS[:1]), window(5.5, 3, *TURNS[:2]), window(2.0, 4)]
+    together = decoder.decode_batch(windows)
+    for output, item in zip(together, windows, strict=True):
+        alone = decoder.decode_batch([item])[0]
+        assert len(output.turns) == len(item.turns)
+        for turn, other in zip(output.turns, alone.turns, strict=True):
+            assert turn.flags == other.flags
+            assert [(w.text, w.start, w.end) for w in turn.words] == [(w.text, w.start, w.end) for w in other.words]
+
+
+def test_only_asked_turns_are_answered(decoder: SotDecoder) -> None:
+    other = DecoderTurn(0, RATE, 5, ask=False)
+    assert len(decoder.decode_batch([window(4.0, 1, other, *TURNS[1:])])[0].turns) == 2
+
+
+def test_an_answer_is_written_with_times_within_its_turn(decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    answering(monkeypatch, spelled(decoder, "Uno due."))
+    turn = decoder.decode_batch([window(4.0, 1, TURNS[1])])[0].turns[0]
+    assert [word.text for word in turn.words] == ["Uno", "due."]
+    assert turn.words[0].start == RATE
+    assert turn.words[-1].end == 3 * RATE
+    assert turn.words[0].confidence == pytest.approx(0.905, abs=0.01)
+    assert turn.flags == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("text", "ended", "flag"), [("no never " * 5, True, REPETITION), ("something else", False, TRUNCATED)]
+)
+def test_what_is_no_answer_is_given_up_and_flagged(
+    decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch, text: str, ended: bool, flag: str
+) -> None:
+    answering(monkeypatch, spelled(decoder, text, ended))
+    turn = decoder.decode_batch([window(4.0, 1, TURNS[0])])[0].turns[0]
+    assert [word.text for word in turn.words] == ["one", "two", "three"]
+    assert flag in turn.flags
+
+
+def test_a_given_first_pass_is_used(decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[WindowRequest] = []
+
+    def generate(_: object, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+        seen.extend(windows)
+        return [[Answer(ended=True) for _ in window.turns] for window in windows]
+
+    monkeypatch.setattr(sot, "generate", generate)
+    given = DecoderTurn(0, RATE, 0, hypothesis="given <|im_end|>")
+    decoder.decode_batch([window(2.0, 1, given)])
+    assert decoder._text(seen[0].turns[0].prompt.first_pass or ()) == " given "
+    torch.testing.assert_close(seen[0].activity[:13, 0], torch.tensor([1.0] * 12 + [0.5]))
+
+
+def test_nobody_heard_means_nothing_written(
+    decoder: SotDecoder, asr: WhisperAsr, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(asr, "transcribe", lambda clips, **_: [say("") for _ in clips])
+    assert decoder.decode_batch([window(4.0, 1, *TURNS)])[0].turns[0].words == ()
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        (window(4.0, 1, *(DecoderTurn(0, RATE, speaker) for speaker in range(9))), "9 speakers"),
+        (window(25.0, 1), "400000 samples is too long"),
+        (window(1.0, 1, DecoderTurn(100, 100, 0)), "from 100 to 100"),
+    ],
+)
+def test_what_cannot_be_read_is_named(decoder: SotDecoder, item: DecoderInput, message: str) -> None:
+    with pytest.raises(WindowRejected, match=message):
+        decoder.decode_batch([item])
+
+
+def test_a_frame_long_turn_and_one_past_the_end(decoder: SotDecoder) -> None:
+    short = DecoderTurn(0, 160, 0)
+    late = DecoderTurn(RATE, 9 * RATE, 1)
+    assert len(decoder.decode_batch([window(2.0, 1, short, late)])[0].turns) == 2
