@@ -12,8 +12,10 @@ from models.asr.whisper import AsrResult, WhisperAsr
 from models.asr.words import AsrWord
 from models.decoders import sot
 from models.decoders.base import DecoderInput, DecoderTurn
+from models.decoders.build import DECODERS, DecoderSettings, load_decoder
 from models.decoders.cascade import REPETITION, TRUNCATED
 from models.decoders.sot import SotDecoder, SotRules, WindowRejected
+from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.sot.checkpoint import load_checkpoint, save_checkpoint
 from models.sot.generate import Answer, WindowRequest
 from models.training.adapters import adapters_of
@@ -142,3 +144,12 @@ def test_a_frame_long_turn_and_one_past_the_end(decoder: SotDecoder) -> None:
     short = DecoderTurn(0, 160, 0)
     late = DecoderTurn(RATE, 9 * RATE, 1)
     assert len(decoder.decode_batch([window(2.0, 1, short, late)])[0].turns) == 2
+
+
+@pytest.mark.weights
+@pytest.mark.skipif("sot" not in DECODERS, reason="no checkpoint is shipped")
+def test_the_shipped_checkpoint_reads_a_window() -> None:
+    loaded = load_decoder("sot", DecoderSettings(load_registry(), DEFAULT_WEIGHTS_DIR))
+    output = loaded.decode_batch([window(3.0, 1, DecoderTurn(0, 2 * RATE, 0), DecoderTurn(RATE, 3 * RATE, 1))])[0]
+    assert len(output.turns) == 2
+    assert all(0 <= word.confidence <= 1 for turn in output.turns for word in turn.words)
