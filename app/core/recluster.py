@@ -73,31 +73,39 @@ def _cluster(
     vectors: FloatArray, weights: FloatArray, place: IntArray, limits: tuple[int, int | None], rules: ReclusterRules
 ) -> IntArray:
     """Cluster of each founding run; in blocks first when there are very many."""
-    apart = _apart(place)
     if len(vectors) <= MAX_ITEMS:
-        return cluster(vectors, weights, apart, ClusterRules(rules.threshold, rules.noise_samples, *limits))
+        return cluster(vectors, weights, _apart(place), ClusterRules(rules.threshold, rules.noise_samples, *limits))
     rough = np.zeros(len(vectors), dtype=np.int64)
     groups = 0
+    stricter = ClusterRules(rules.threshold + 0.1, rules.noise_samples, limits[0])
     for begin in range(0, len(vectors), MAX_ITEMS):
         part = slice(begin, begin + MAX_ITEMS)
-        stricter = ClusterRules(rules.threshold + 0.1, rules.noise_samples, limits[0])
-        rough[part] = groups + cluster(vectors[part], weights[part], apart[part, part], stricter)
+        rough[part] = groups + cluster(vectors[part], weights[part], _apart(place[part]), stricter)
         groups = int(rough[part].max()) + 1
-    member = np.zeros((groups, len(vectors)), dtype=np.float32)
-    member[rough, np.arange(len(vectors))] = 1
-    sums = member @ (vectors * weights[:, None])
+    sums = np.zeros((groups, vectors.shape[1]), dtype=np.float32)
+    np.add.at(sums, rough, vectors * weights[:, None])
     means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-    group_apart: BoolArray = (member @ apart.astype(np.float32) @ member.T) > 0
-    np.fill_diagonal(group_apart, False)
-    return cluster(means, member @ weights, group_apart, ClusterRules(rules.threshold, rules.noise_samples, *limits))[
-        rough
-    ]
+    amounts = np.bincount(rough, weights=weights, minlength=groups).astype(np.float32)
+    last = ClusterRules(rules.threshold, rules.noise_samples, *limits)
+    return cluster(means, amounts, _groups_apart(place, rough, groups), last)[rough]
 
 
 def _apart(place: IntArray) -> BoolArray:
     """(runs, runs): True for runs of one window that the diarization model took for two people."""
     window, speaker = place[:, 0], place[:, 1]
     return np.asarray((window[:, None] == window[None]) & (speaker[:, None] != speaker[None]), dtype=np.bool_)
+
+
+def _groups_apart(place: IntArray, group: IntArray, groups: int) -> BoolArray:
+    """(groups, groups): True where some window has a run of each, of two people; window by window, since a day has many."""
+    apart = np.zeros((groups, groups), dtype=np.bool_)
+    order = np.argsort(place[:, 0], kind="stable")
+    borders = np.flatnonzero(np.diff(place[order, 0])) + 1
+    for runs in np.split(order, borders):
+        first, second = np.nonzero(_apart(place[runs]))
+        apart[group[runs[first]], group[runs[second]]] = True
+    np.fill_diagonal(apart, False)
+    return apart
 
 
 def _dissolve_small(labels: IntArray, weights: FloatArray, least: int, rules: ReclusterRules) -> None:
