@@ -97,7 +97,7 @@ def _apart(place: IntArray) -> BoolArray:
 
 
 def _groups_apart(place: IntArray, group: IntArray, groups: int) -> BoolArray:
-    """(groups, groups): True where some window has a run of each, of two people; window by window, since a day has many."""
+    """(groups, groups): True where some window has a run of each, of two people."""
     apart = np.zeros((groups, groups), dtype=np.bool_)
     order = np.argsort(place[:, 0], kind="stable")
     borders = np.flatnonzero(np.diff(place[order, 0])) + 1

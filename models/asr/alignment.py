@@ -7,7 +7,6 @@ the cheapest monotonic path through it (dynamic time warping) gives the frame at
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -73,7 +72,7 @@ def warp_starts(cost: NDArray[Any]) -> NDArray[np.int64]:
     starts = np.zeros(tokens, dtype=np.int64)
     end = frames - 1
     for i in range(tokens - 1, 0, -1):
-        end = int(np.argmin(entering[i, : end + 1]))
+        end -= int(np.argmin(entering[i, end::-1]))  # the latest of equals
         starts[i] = end
         if end > 0 and total[i - 1, end - 1] <= total[i - 1, end]:
             end -= 1
@@ -83,11 +82,3 @@ def warp_starts(cost: NDArray[Any]) -> NDArray[np.int64]:
 def clip_frames(samples: int) -> int:
     """Encoder frames that a clip of so many samples fills, at least one."""
     return max(1, -(-samples // FRAME_SAMPLES))
-
-
-def spread(starts: Sequence[float], duration_s: float) -> list[float]:
-    """Times held within the clip and in order."""
-    held: list[float] = []
-    for start in starts:
-        held.append(min(max(start, held[-1] if held else 0.0), duration_s))
-    return held

@@ -104,9 +104,7 @@ class WhisperAsr:
         self.d_model: int = model.config.d_model
         self._model = quantize_linears(model) if settings.int8 else model
         self._mel = LogMel(model.config.num_mel_bins, settings.device)
-        self._heads: Heads = {}
-        for layer, head in steering.alignment_heads:
-            self._heads.setdefault(layer, []).append(head)
+        self._heads = self._alignment_heads(steering)
         self._rules = self._make_rules(steering)
 
     @classmethod
@@ -281,6 +279,15 @@ class WhisperAsr:
             return torch.tensor([[self.tokens.no_timestamps]] * len(languages))
         steering = (self.tokens.transcribe, self.tokens.no_timestamps)
         return torch.tensor([[known[code or "en"], *steering] for code in languages])
+
+    def _alignment_heads(self, steering: Steering) -> Heads:
+        """Those named with the checkpoint; else, as openai/whisper does, all heads of the upper half of the layers."""
+        layers, every = self._model.config.decoder_layers, range(self._model.config.decoder_attention_heads)
+        named = steering.alignment_heads or [(layer, head) for layer in range(layers // 2, layers) for head in every]
+        heads: Heads = {}
+        for layer, head in named:
+            heads.setdefault(layer, []).append(head)
+        return heads
 
     def _make_rules(self, steering: Steering) -> Rules:
         banned = torch.zeros(self._model.config.vocab_size, dtype=torch.bool)

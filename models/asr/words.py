@@ -5,7 +5,6 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 DecodeTokens = Callable[[Sequence[int]], str]
 
@@ -136,8 +135,3 @@ def _unstretch(words: list[AsrWord]) -> list[AsrWord]:
             end_s = start_s + longest_s
         held[i] = AsrWord(word.text, start_s, end_s, word.probability)
     return held
-
-
-def in_order(words: Sequence[AsrWord]) -> bool:
-    """Whether no word begins before the one before it has ended."""
-    return all(before.end_s <= after.start_s for before, after in pairwise(words))

@@ -11,8 +11,11 @@ import torch
 from models.asr.whisper import AsrSettings, WhisperAsr
 from models.decoders.base import Decoder
 from models.decoders.cascade import CascadeDecoder
+from models.decoders.sot import SotDecoder
 from models.errors import ModelError
+from models.llm.load import load_llm
 from models.registry import Registry
+from models.sot.checkpoint import CONFIG_FILE, load_checkpoint, read_config
 from models.store import require
 
 
@@ -63,5 +66,18 @@ def _load_cascade(settings: DecoderSettings) -> Decoder:
     return CascadeDecoder(load_asr(settings))
 
 
-DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {"cascade": _load_cascade}
-"""Every decoder by name."""
+def _load_sot(settings: DecoderSettings) -> Decoder:
+    asr = load_asr(settings)
+    path = require(settings.registry, read_config(SOT_DIR).llm, settings.weights_dir)
+    llm, tokenizer = load_llm(path, device=settings.device, dtype=settings.dtype)
+    return SotDecoder(asr, load_checkpoint(SOT_DIR, llm), tokenizer)
+
+
+SOT_DIR = Path(__file__).parents[1] / "sot-base"
+"""The checkpoint of the SOT decoder that comes with the code."""
+
+DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
+    "cascade": _load_cascade,
+    **({"sot": _load_sot} if (SOT_DIR / CONFIG_FILE).is_file() else {}),
+}
+"""Every decoder by name; `sot` where its checkpoint is there."""

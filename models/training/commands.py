@@ -11,9 +11,9 @@ from pathlib import Path
 from models.device import choose_device
 from models.errors import ModelError
 from models.registry import DEFAULT_WEIGHTS_DIR
+from models.sot.adapters import adapters_of
 from models.sot.checkpoint import load_checkpoint, save_checkpoint
 from models.sot.text import plain_decode
-from models.training.adapters import adapters_of
 from models.training.errors import RecipeInvalid
 from models.training.evaluate import CASCADE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
 from models.training.examples import Examples

@@ -10,14 +10,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
-import numpy as np
 import torch
-from transformers.models.whisper.english_normalizer import EnglishTextNormalizer
 
 from models.decoders.repetition import first_repetition
 from models.decoders.sot import SotRules, answer_limit
 from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
 from models.sot.modeling import SotModel
+from models.sot.scoring import edits, make_normaliser
 from models.sot.text import Decode
 from models.sot.tokens import TurnPrompt, activity
 from models.training.examples import Examples
@@ -56,7 +55,7 @@ class Evaluator:
         self._examples = examples
         self._decode = decode
         self._batch = batch
-        self._normal: Callable[[str], str] = EnglishTextNormalizer({})  # type: ignore[no-untyped-call]
+        self._normal = make_normaliser()
         self._rules = SotRules()
 
     def run(self, systems: Sequence[str], report: Callable[[str], None]) -> Table:
@@ -140,18 +139,6 @@ def kind_of(turn: PreparedTurn) -> str:
     if turn.overlap == 0.0:
         return "no overlap"
     return "overlap below half" if turn.overlap < HEAVY else "overlap of half or more"
-
-
-def edits(reference: Sequence[str], found: Sequence[str]) -> int:
-    """Words to insert, delete or replace to turn one text into the other (Levenshtein, 1966)."""
-    row = np.arange(len(found) + 1)
-    for place, word in enumerate(reference, start=1):
-        same = np.array([word != other for other in found], dtype=np.int64)
-        best = np.minimum(row[:-1] + same, row[1:] + 1) if len(found) else row[:0]
-        fresh = np.concatenate(([place], best))
-        # A run of insertions: the cheapest start of one, plus its length.
-        row = np.minimum.accumulate(fresh - np.arange(len(fresh))) + np.arange(len(fresh))
-    return int(row[-1])
 
 
 def render(table: Table) -> str:

@@ -74,7 +74,7 @@ def load_state(path: Path) -> dict[str, Any]:
     """Read a state. Raises RunInvalid."""
     try:
         state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
+    except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
         raise RunInvalid(f"{path} is no state of a training run: {error}") from error
     if not isinstance(state, dict) or "step" not in state or "weights" not in state:
         raise RunInvalid(f"{path} is no state of a training run")

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 from models.llm.load import load_llm
 from models.registry import load_registry
+from models.sot.adapters import add_adapters, set_adapters
 from models.sot.checkpoint import check_llm, llm_shape, load_own, read_config, read_tensors
 from models.sot.config import SotConfig
+from models.sot.llm import Llm
 from models.sot.modeling import SotModel
 from models.sot.text import plain_encode
 from models.store import require
 from models.training import runs
-from models.training.adapters import add_adapters, set_adapters
 from models.training.errors import DataInvalid, RecipeInvalid
 from models.training.examples import Examples
 from models.training.prepare import ENCODER
@@ -24,14 +23,6 @@ from models.training.recipe import Recipe
 from models.training.shards import PreparedWindow, read_description, read_states, read_windows
 
 LLM = "smollm2-135m-instruct"
-
-
-@dataclass(frozen=True, slots=True)
-class Llm:
-    """A language model and its tokenizer."""
-
-    model: PreTrainedModel
-    tokenizer: PreTrainedTokenizerBase
 
 
 def load_named_llm(weights_dir: Path, device: str) -> Llm:

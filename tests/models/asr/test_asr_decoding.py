@@ -37,7 +37,7 @@ def written(model, states, limits, rule):
 def reference(model, states, tokens):
     """Logits and cross-attention after every token, in one pass of transformers' decoder."""
     model.set_attn_implementation("eager")
-    with torch.inference_mode():
+    with torch.no_grad():
         out = model.model.decoder(
             input_ids=torch.tensor([tokens]), encoder_hidden_states=states, output_attentions=True, use_cache=False
         )

@@ -16,9 +16,9 @@ from models.decoders.build import DECODERS, DecoderSettings, load_decoder
 from models.decoders.cascade import REPETITION, TRUNCATED
 from models.decoders.sot import SotDecoder, SotRules, WindowRejected
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
+from models.sot.adapters import adapters_of
 from models.sot.checkpoint import load_checkpoint, save_checkpoint
 from models.sot.generate import Answer, WindowRequest
-from models.training.adapters import adapters_of
 from models.training.setup import make_model
 from tests.models.sot.tiny import ENCODER_WIDTH, tiny_asr, tiny_llm, tiny_recipe
 

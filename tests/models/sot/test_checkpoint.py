@@ -9,9 +9,9 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from models.errors import BadCheckpoint
+from models.sot.adapters import adapters_of
 from models.sot.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint, save_checkpoint
 from models.sot.modeling import SotModel
-from models.training.adapters import adapters_of
 from models.training.setup import make_model
 from tests.models.sot.test_modeling import window
 from tests.models.sot.tiny import ENCODER_WIDTH, tiny_llm, tiny_recipe

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -51,4 +52,4 @@ def test_times_never_fall(written: list[str], heard: list[str], start: int, leng
     placed = place_words([(text, 0.5) for text in written], first, start, start + length)
     assert [word.text for word in placed] == written
     assert all(word.start <= word.end for word in placed)
-    assert all(before.end <= after.start for before, after in zip(placed, placed[1:], strict=False))
+    assert all(before.end <= after.start for before, after in itertools.pairwise(placed))

@@ -19,9 +19,10 @@ from transformers import (
 from models.asr.tokens import Steering, WhisperTokens
 from models.asr.whisper import AsrSettings, WhisperAsr
 from models.sot.config import LoraSettings, ProjectorSettings, SotConfig
+from models.sot.llm import Llm
 from models.training.prepare import ENCODER
 from models.training.recipe import PerturbSettings, Recipe, TrainSettings
-from models.training.setup import LLM, Llm
+from models.training.setup import LLM
 from models.training.shards import PreparedTurn, PreparedWindow, write_description, write_shard
 
 LLM_WIDTH, ENCODER_WIDTH = 32, 16
