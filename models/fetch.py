@@ -23,7 +23,7 @@ from models.errors import ModelError, WeightsMismatch, WeightsStorage, WeightsUn
 from models.registry import ALL_PROFILE, DEFAULT_REGISTRY, DEFAULT_WEIGHTS_DIR, HubSource, Registry, Source, WeightFile
 from models.registry import load_registry as load_registry
 from models.sources import Fetcher, Progress, Silent, SourceFailed
-from models.store import STORAGE_ERRNOS, is_present
+from models.store import is_present
 from models.store import require as require
 
 _CACHE = ".cache"
@@ -122,8 +122,6 @@ def _storage_errors(weights_dir: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        if error.errno not in STORAGE_ERRNOS:
-            raise
         raise WeightsStorage(
             f"{weights_dir} cannot be written: {error.strerror} ({error.filename or 'file'})"
         ) from error
@@ -147,7 +145,7 @@ def _check_space(missing: Sequence[WeightFile], weights_dir: Path) -> None:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command line. Returns 0, or 1 after one line on stderr that says what failed."""
+    """The command line. Returns 0, 1 after one line on stderr that says what failed, or 130 when interrupted."""
     parser = argparse.ArgumentParser(prog="python -m models.fetch", description="Get and verify the model weights.")
     parser.add_argument("names", nargs="*", metavar="NAME", help="weight files by their names in the registry")
     parser.add_argument(
@@ -176,6 +174,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModelError as error:
         sys.stderr.write(f"error [{error.code}]: {error}\n")
         return 1
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted; the same command goes on from here\n")
+        return 130
     sys.stderr.write(f"{len(names)} weight files verified in {options.weights_dir}\n")
     return 0
 

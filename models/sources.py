@@ -192,4 +192,5 @@ def _pip_reason(log: Path, status: int) -> str:
     lines = [line.strip() for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR:").strip() for line in lines if line.startswith("ERROR:")]
     said = errors or lines[-1:]
-    return f"pip download failed ({status}): {said[-1] if said else 'no message'}"
+    broken = " (pip could not reach an index)" if any("Retrying (" in line for line in lines) else ""
+    return f"pip download failed ({status}): {said[-1] if said else 'no message'}{broken}"

