@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from pathlib import Path
 
 import pytest
@@ -10,8 +11,11 @@ import torch
 
 from models.training import runs
 from models.training.errors import DataInvalid, RunInvalid
+from models.training.examples import UNDISTURBED
+from models.training.prepare import ENCODER
 from models.training.recipe import PerturbSettings, Recipe
 from models.training.setup import load_examples, make_model
+from models.training.shards import PreparedTurn, PreparedWindow, write_description, write_shard
 from models.training.train import Data, Trainer, rate_share
 from tests.models.sot.tiny import ENCODER_WIDTH, tiny_llm, tiny_recipe, write_set
 
@@ -132,3 +136,26 @@ def test_rates_rise_and_fall() -> None:
     assert shares[:4] == pytest.approx([0.25, 0.5, 0.75, 1.0])
     assert shares[4:] == sorted(shares[4:], reverse=True)
     assert rate_share(20, settings) == pytest.approx(settings.floor)
+
+
+def test_it_learns_to_listen(tmp_path: Path) -> None:
+    """Where only the sound tells the answers apart, they are told apart, and not without it."""
+    folder = tmp_path / "set"
+    write_description(folder, {"encoder": ENCODER})
+    pattern = torch.randn((50, ENCODER_WIDTH), generator=torch.Generator().manual_seed(2))
+    windows = [
+        PreparedWindow(text, "x", 16_000, ("ann",), (PreparedTurn(0, 16_000, 0, text, "", 0.0),), folder)
+        for text in ("Aaaa.", "Bbbb.")
+    ]
+    write_shard(folder, 0, windows, [pattern, pattern.roll(10, 0)])
+    recipe = dataclasses.replace(tiny_recipe(steps=200, validate_every=200), perturb=UNDISTURBED)
+    run = trainer(recipe, folder, tmp_path / "run", folder)
+    run.run(quiet)
+    rows = runs.read_rows(tmp_path / "run")
+    # No model that is deaf can go below this: two windows alike but for their sound, ln 2 each over 7 tokens.
+    floor = math.log(2) / 7
+    assert float(rows[-1]["validation_loss"]) < 0.75 * floor
+    deaf = dataclasses.replace(recipe, perturb=dataclasses.replace(UNDISTURBED, drop_sound=1.0))
+    run = trainer(deaf, folder, tmp_path / "deaf")
+    run.run(quiet)
+    assert float(runs.read_rows(tmp_path / "deaf")[-1]["loss"]) > 0.999 * floor

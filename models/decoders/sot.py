@@ -1,0 +1,151 @@
+"""The SOT decoder: an LLM that hears the window and is told who speaks when in it writes each asked turn.
+
+1. The cascade writes first-pass text of every turn, and the words' times.
+2. The window's encoder states, the turns and that text go to the LLM (`models.sot`), which writes the asked turns.
+3. Guards: an answer that repeats itself, or that was still going on at the turn's limit, is given up for the first
+   pass's words and flagged; in a window where the first pass heard no word at all, the LLM is not asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import torch
+from transformers import PreTrainedTokenizerBase
+
+from models.asr.features import SAMPLE_RATE_HZ
+from models.asr.whisper import WhisperAsr
+from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
+from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED, CascadeDecoder
+from models.decoders.repetition import first_repetition
+from models.errors import ModelError
+from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
+from models.sot.modeling import SotModel
+from models.sot.text import plain_decode, plain_encode
+from models.sot.tokens import TurnPrompt, activity
+from models.sot.words import place_words, split_words
+
+
+class WindowRejected(ModelError):
+    """A window cannot be read by the SOT decoder: too long, or with more speakers than it has slots."""
+
+    code = "window_rejected"
+
+
+@dataclass(frozen=True, slots=True)
+class SotRules:
+    """A turn may have `spare_tokens + tokens_per_s * its seconds` tokens; max_batch: windows written at once."""
+
+    tokens_per_s: float = 10.0
+    spare_tokens: int = 16
+    max_batch: int = 8
+
+
+class SotDecoder:
+    """First pass by the cascade, then the LLM. Holds no state of any session."""
+
+    name = "sot"
+
+    def __init__(
+        self,
+        asr: WhisperAsr,
+        model: SotModel,
+        tokenizer: PreTrainedTokenizerBase,
+        rules: SotRules = SotRules(),
+    ) -> None:
+        self.max_samples = model.config.max_samples
+        self._asr = asr
+        self._cascade = CascadeDecoder(asr)
+        self._model = model
+        self._text = plain_decode(tokenizer)
+        self._encode = plain_encode(tokenizer)
+        self._rules = rules
+
+    def decode_batch(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
+        """Raises UnsupportedLanguage, and WindowRejected for a window that is too long or has too many speakers."""
+        for item in inputs:
+            self._check(item)
+        first = self._cascade.decode_batch(inputs)
+        outputs: list[DecoderOutput] = []
+        for begin in range(0, len(inputs), self._rules.max_batch):
+            part = slice(begin, begin + self._rules.max_batch)
+            outputs.extend(self._decode(inputs[part], first[part]))
+        return outputs
+
+    def _check(self, item: DecoderInput) -> None:
+        if len(item.samples) > self.max_samples:
+            raise WindowRejected(
+                f"a window of {len(item.samples)} samples is too long; the decoder hears at most {self.max_samples}"
+            )
+        speakers = len({turn.speaker for turn in item.turns})
+        if speakers > self._model.config.slots:
+            raise WindowRejected(f"{speakers} speakers in one window; the decoder knows {self._model.config.slots}")
+        for turn in item.turns:
+            if not 0 <= turn.start < turn.end:
+                raise WindowRejected(f"a turn from {turn.start} to {turn.end} is empty or begins before its window")
+
+    def _decode(self, inputs: Sequence[DecoderInput], first: Sequence[DecoderOutput]) -> list[DecoderOutput]:
+        requests = [
+            self._request(item, output.turns) if any(turn.words for turn in output.turns) else None
+            for item, output in zip(inputs, first, strict=True)
+        ]
+        written = iter(generate(self._model, [request for request in requests if request is not None]))
+        results = []
+        for item, output, request in zip(inputs, first, requests, strict=True):
+            if request is None:
+                results.append(output)
+                continue
+            asked = [turn for turn in item.turns if turn.ask]
+            turns = zip(asked, output.turns, next(written), strict=True)
+            results.append(replace(output, turns=tuple(self._turn(*place) for place in turns)))
+        return results
+
+    def _request(self, item: DecoderInput, first: Sequence[DecoderTurnOutput]) -> WindowRequest:
+        """What the model reads of a window."""
+        slots: dict[int, int] = {}
+        for turn in item.turns:
+            slots.setdefault(turn.speaker, len(slots))
+        length = len(item.samples)
+        states = self._encode_window(item)
+        config = self._model.config
+        spans = [(turn.start, min(turn.end, length), slots[turn.speaker]) for turn in item.turns]
+        marks = activity(spans, config.frames(len(states) * 320), config.slots, config.step_samples)
+        asked = [turn for turn in item.turns if turn.ask]
+        turns = [self._ask(turn, slots, length, own) for turn, own in zip(asked, first, strict=True)]
+        return WindowRequest(states, torch.from_numpy(marks), turns)
+
+    def _encode_window(self, item: DecoderInput) -> torch.Tensor:
+        padded = max(1, -(-len(item.samples) // SAMPLE_RATE_HZ)) * SAMPLE_RATE_HZ
+        return self._asr.encode([item.samples], padded)[0].float()
+
+    def _ask(self, turn: DecoderTurn, slots: dict[int, int], length: int, first: DecoderTurnOutput) -> TurnRequest:
+        step = self._model.config.step_samples
+        text = turn.hypothesis if turn.hypothesis is not None else " ".join(word.text for word in first.words)
+        end = min(turn.end, length)
+        prompt = TurnPrompt(
+            slots[turn.speaker],
+            min(turn.start, length) // step,
+            None if turn.open else -(-end // step),
+            tuple(self._encode(" " + text.strip())) if text.strip() else (),
+        )
+        return TurnRequest(prompt, answer_limit(turn.end - turn.start, self._rules))
+
+    def _turn(self, turn: DecoderTurn, first: DecoderTurnOutput, answer: Answer) -> DecoderTurnOutput:
+        """The answer as words; the first pass's where it is no answer."""
+        words = place_words(split_words(answer.tokens, answer.logprobs, self._text), first.words, turn.start, turn.end)
+        if first_repetition([word.text for word in words]) is not None:
+            return DecoderTurnOutput(first.words, first.flags | {REPETITION})
+        if not answer.ended:
+            return DecoderTurnOutput(first.words, first.flags | {TRUNCATED})
+        if NO_SPEECH in first.flags:
+            return first
+        return DecoderTurnOutput(words)
+
+
+def answer_limit(samples: int, rules: SotRules) -> int:
+    """Most tokens that a turn of so many samples may have."""
+    return rules.spare_tokens + int(rules.tokens_per_s * samples / SAMPLE_RATE_HZ)
+
+
+__all__ = ["DecoderWord", "SotDecoder", "SotRules", "WindowRejected", "answer_limit"]
