@@ -1,4 +1,4 @@
-"""The commands `prepare`, `train`, `evaluate` and `export`: arguments in, work done, errors named on stderr."""
+"""The commands `split`, `prepare`, `train`, `evaluate` and `export`: arguments in, work done, errors named on stderr."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ from models.training.recipe import load_recipe
 from models.training.runs import load_state, run_windows
 from models.training.setup import encoder_width, load_examples, load_named_llm, make_model, run_weights
 from models.training.simulate.clips import check_disjoint
+from models.training.splits import split_manifest
 from models.training.train import Data, Trainer, load_weights
 from models.training.windows import NOBODY
 
@@ -55,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--jobs", type=int, default=1, help="processes")
     _add_machine(make)
     make.set_defaults(run=_prepare)
+    _add_split(commands)
     _add_train(commands)
     _add_evaluate(commands)
     export = commands.add_parser("export", help="write a run's best weights as a checkpoint")
@@ -66,6 +68,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(export)
     export.set_defaults(run=_export)
     return parser
+
+
+def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    split = commands.add_parser("split", help="divide a manifest into two of different speakers")
+    split.add_argument("manifest", type=Path)
+    split.add_argument("--train", type=Path, required=True, help="manifest to write")
+    split.add_argument("--held-out", type=Path, required=True, help="manifest to write")
+    split.add_argument("--share", type=float, default=0.1, help="of the speakers or meetings that are held out")
+    split.set_defaults(run=_split)
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -121,6 +132,11 @@ def _prepare(parsed: argparse.Namespace) -> None:
 
     prepare(job, parsed.jobs, progress)
     say(f"{parsed.out} is complete")
+
+
+def _split(parsed: argparse.Namespace) -> None:
+    kept, held_out = split_manifest(parsed.manifest, parsed.train, parsed.held_out, parsed.share)
+    say(f"{parsed.train}: {kept} clips; {parsed.held_out}: {held_out} clips")
 
 
 def _train(parsed: argparse.Namespace) -> None:
