@@ -90,7 +90,7 @@ class _Stream:
             hidden[row, 0:0] if part is None else hidden[row, len(part) - len(own) - 1 : len(part)]
             for row, (part, own) in enumerate(zip(parts, guesses, strict=True))
         ]
-        return list(self._model.score(torch.cat(tails)).split([len(tail) for tail in tails]))
+        return list(self._model.score(torch.cat(tails)).split_with_sizes([len(tail) for tail in tails]))
 
     def forget(self, row: int, count: int) -> None:
         """Make padding of the last `count` positions that a stream has read."""
