@@ -2,6 +2,10 @@
 
 Round k feeds the prompt of every window's k-th turn and writes the answers together. Windows differ in length, so the
 cache holds padding between their parts, which attention is told to skip; positions count what is not padding.
+
+With each written token go guesses of the next ones (`models.sot.draft`). The LLM reads them in the same pass; the ones
+that are what it would have written stay (speculative decoding, arXiv 2211.17192, greedy case), the others become
+padding. The answer is the same as without guesses, but for rounding: passes of another shape may sum in another order.
 """
 
 from __future__ import annotations
@@ -12,8 +16,12 @@ from dataclasses import dataclass, field
 import torch
 from transformers import DynamicCache
 
+from models.sot.draft import guess
 from models.sot.modeling import SotModel
 from models.sot.tokens import TurnPrompt, write_prompt
+
+DRAFT = 8
+"""Most tokens guessed per pass."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,11 +58,15 @@ class _Stream:
         self._cache = DynamicCache()
         self._real = torch.zeros((rows, 0), dtype=torch.long, device=model.llm.device)
 
-    def feed(self, parts: Sequence[torch.Tensor | None]) -> torch.Tensor:
+    def feed(self, parts: Sequence[torch.Tensor | None], guesses: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Read the next part of each stream, (positions, width) each; None leaves a stream where it is.
 
+        Args:
+            guesses: of each stream, what stands at the end of its part.
+
         Returns:
-            (rows, vocabulary) float32 logits after each stream's last position; of no meaning where nothing was fed.
+            Per stream (guesses + 1, vocabulary) float32 logits, after the last position before the guesses and after
+            each guess; (0, vocabulary) where nothing was fed.
         """
         llm, device = self._model.llm, self._real.device
         longest = max(len(part) for part in parts if part is not None)
@@ -74,14 +86,25 @@ class _Stream:
             past_key_values=self._cache,
             use_cache=True,
         ).last_hidden_state
-        last = (fresh.sum(dim=1) - 1).clamp(min=0)
-        picked = hidden[torch.arange(len(parts), device=device), last]
-        return self._model.score(picked)
+        tails = [
+            hidden[row, 0:0] if part is None else hidden[row, len(part) - len(own) - 1 : len(part)]
+            for row, (part, own) in enumerate(zip(parts, guesses, strict=True))
+        ]
+        return list(self._model.score(torch.cat(tails)).split_with_sizes([len(tail) for tail in tails]))
+
+    def forget(self, row: int, count: int) -> None:
+        """Make padding of the last `count` positions that a stream has read."""
+        if count:
+            places = self._real[row].nonzero().squeeze(1)[-count:]
+            self._real[row, places] = 0
 
 
 @torch.inference_mode()
-def generate(model: SotModel, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+def generate(model: SotModel, windows: Sequence[WindowRequest], draft: int = DRAFT) -> list[list[Answer]]:
     """Write all turns. An answer depends on its own window alone.
+
+    Args:
+        draft: most tokens guessed from first-pass text per pass; 0 writes token by token.
 
     Returns:
         One answer per turn, in the order asked.
@@ -99,40 +122,66 @@ def generate(model: SotModel, windows: Sequence[WindowRequest]) -> list[list[Ans
     ending = torch.tensor([model.layout.end_token], device=device)
     for turn in range(max(len(windows[i].turns) for i in busy)):
         prompts: list[torch.Tensor | None] = [None] * len(busy)
-        rows: list[Answer | None] = [None] * len(busy)
-        limits = [0] * len(busy)
+        rows: list[_Row | None] = [None] * len(busy)
         for row, i in enumerate(busy):
             if turn < len(windows[i].turns):
                 request = windows[i].turns[turn]
-                ids = torch.tensor(write_prompt(request.prompt, model.layout), device=device)
+                own = _Row(answers[i][turn], request.limit, request.prompt.first_pass or (), draft)
+                own.look_ahead()
+                ids = torch.tensor([*write_prompt(request.prompt, model.layout), *own.guesses], device=device)
                 # The end mark of the answer before has not been fed: it was only just written.
                 before = heard[row] if turn == 0 else model.embed_text(ending)
-                prompts[row] = torch.cat([before, model.embed(ids)])
-                rows[row], limits[row] = answers[i][turn], request.limit
-        _write(model, stream, stream.feed(prompts), rows, limits)
+                prompts[row], rows[row] = torch.cat([before, model.embed(ids)]), own
+        _write(model, stream, prompts, rows)
     return answers
 
 
-def _write(
-    model: SotModel, stream: _Stream, logits: torch.Tensor, rows: Sequence[Answer | None], limits: Sequence[int]
-) -> None:
-    """Write one answer in every row that has one, until its end mark or its limit."""
-    going = [answer is not None for answer in rows]
-    while True:
-        logprobs = logits[:, : model.layout.vocab_size].log_softmax(dim=-1)
-        best, tokens = logprobs.max(dim=-1)
-        parts: list[torch.Tensor | None] = [None] * len(rows)
-        for row, answer in enumerate(rows):
-            if answer is None or not going[row]:
+@dataclass(slots=True)
+class _Row:
+    """An answer in the making. text: to guess from; guesses: read behind the answer, not yet part of it."""
+
+    answer: Answer
+    limit: int
+    text: Sequence[int]
+    draft: int
+    guesses: list[int] = field(default_factory=list)
+
+    def look_ahead(self) -> None:
+        """Guess what follows, never beyond the limit."""
+        room = self.limit - len(self.answer.tokens)
+        self.guesses = guess(self.text, self.answer.tokens, min(self.draft, room))
+
+    def take(self, tokens: Sequence[int], logprobs: Sequence[float], end_token: int) -> tuple[int, bool]:
+        """Go on with the LLM's choices after the answer and after each guess.
+
+        Returns:
+            How many guesses were right, and whether the answer goes on with one more token, which is yet to be read.
+        """
+        for right, (token, logprob) in enumerate(zip(tokens, logprobs, strict=True)):
+            if token == end_token or len(self.answer.tokens) >= self.limit:
+                self.answer.ended = token == end_token
+                return right, False
+            self.answer.tokens.append(token)
+            self.answer.logprobs.append(logprob)
+            if right == len(self.guesses) or self.guesses[right] != token:
+                return right, True
+        raise AssertionError("there is one choice more than there are guesses")
+
+
+def _write(model: SotModel, stream: _Stream, parts: Sequence[torch.Tensor | None], rows: Sequence[_Row | None]) -> None:
+    """Read the prompts and write one answer in every row that has one, until its end mark or its limit."""
+    while any(part is not None for part in parts):
+        logits = stream.feed(parts, [row.guesses if row is not None else () for row in rows])
+        following: list[torch.Tensor | None] = [None] * len(rows)
+        for place, row in enumerate(rows):
+            if row is None or parts[place] is None:
                 continue
-            token = int(tokens[row])
-            if token == model.layout.end_token or len(answer.tokens) >= limits[row]:
-                answer.ended = token == model.layout.end_token
-                going[row] = False
-                continue
-            answer.tokens.append(token)
-            answer.logprobs.append(float(best[row]))
-            parts[row] = model.embed_text(tokens[row : row + 1])
-        if not any(going):
-            return
-        logits = stream.feed(parts)
+            best, tokens = logits[place][:, : model.layout.vocab_size].log_softmax(dim=-1).max(dim=-1)
+            right, goes_on = row.take(tokens.tolist(), best.tolist(), model.layout.end_token)
+            stream.forget(place, len(row.guesses) - right)
+            row.guesses = []
+            if goes_on:
+                row.look_ahead()
+                ids = torch.tensor([row.answer.tokens[-1], *row.guesses], device=tokens.device)
+                following[place] = model.embed_text(ids)
+        parts = following

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 import torch
@@ -84,7 +85,7 @@ def test_an_answer_ends_at_the_end_mark(model: SotModel, monkeypatch: pytest.Mon
         return torch.nn.functional.one_hot(torch.tensor([next(script)]), 258).float() * 9
 
     monkeypatch.setattr(model, "score", score)
-    answers = generate(model, [request(model, 12, 1, (5, 5))])[0]
+    answers = generate(model, [request(model, 12, 1, (5, 5))], draft=0)[0]
     assert [answer.tokens for answer in answers] == [[65, 66], [67]]
     assert all(answer.ended for answer in answers)
 
@@ -93,3 +94,55 @@ def test_a_prompt_outside_the_layout_is_refused(model: SotModel) -> None:
     bad = WindowRequest(torch.zeros((8, ENCODER_WIDTH)), torch.zeros((2, 8)), [TurnRequest(TurnPrompt(9, 0, 1), 3)])
     with pytest.raises(ValueError, match="slot 9"):
         generate(model, [bad])
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_guesses_change_no_answer(seed: int) -> None:
+    llm = tiny_llm()
+    torch.manual_seed(seed)
+    model = SotModel(tiny_config(), llm.model).requires_grad_(False).eval().double()
+    windows = [request(model, 20 + 9 * number, 10 * seed + number, (7, 12, 5)[: 1 + number]) for number in range(3)]
+    windows = [replace(window, activity=window.activity.double()) for window in windows]
+    bare = generate(model, windows, draft=0)
+    drafted = [
+        replace(
+            window,
+            turns=[
+                replace(turn, prompt=replace(turn.prompt, first_pass=spoilt(own.tokens, seed + place)))
+                for place, (turn, own) in enumerate(zip(window.turns, answers, strict=True))
+            ],
+        )
+        for window, answers in zip(windows, bare, strict=True)
+    ]
+    plainly = generate(model, drafted, draft=0)
+    for length in (1, 3, 8):
+        guessed = generate(model, drafted, draft=length)
+        assert tokens(guessed) == tokens(plainly)
+        for window, others in zip(guessed, plainly, strict=True):
+            for answer, other in zip(window, others, strict=True):
+                assert answer.ended == other.ended
+                assert answer.logprobs == pytest.approx(other.logprobs, abs=1e-5)
+
+
+def spoilt(written: Sequence[int], seed: int) -> tuple[int, ...]:
+    """A first pass that is right in places: a token changed, dropped or put in between."""
+    text = list(written)
+    if text:
+        place = seed % len(text)
+        text[place : place + seed % 2 + 1] = [[], [99], [97, 98]][seed % 3]
+    return tuple(text)
+
+
+def test_right_guesses_save_passes(model: SotModel, monkeypatch: pytest.MonkeyPatch) -> None:
+    passes = []
+
+    def score(hidden: torch.Tensor) -> torch.Tensor:
+        passes.append(len(hidden))
+        script = [70, 71, 72, 73, 74, model.layout.end_token]
+        return torch.nn.functional.one_hot(torch.tensor(script[: len(hidden)]), 258).float() * 9
+
+    monkeypatch.setattr(model, "score", score)
+    window = request(model, 12, 1, (9,))
+    prompt = TurnPrompt(0, 0, None, (70, 71, 72, 73, 74))
+    answer = generate(model, [WindowRequest(window.states, window.activity, [TurnRequest(prompt, 9)])])[0][0]
+    assert (answer.tokens, answer.ended, passes) == ([70, 71, 72, 73, 74], True, [6])
