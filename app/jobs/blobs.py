@@ -178,7 +178,7 @@ def _digest(path: Path) -> tuple[str, int]:
 
 @contextmanager
 def _errors(what: str) -> Iterator[None]:
-    """The blob store's errors as ours. What S3 raises for a refused or lost connection are OSErrors by fsspec's rule."""
+    """The errors of the blob store as ours; fsspec raises OSErrors also for a refused or lost connection."""
     try:
         yield
     except OSError as error:

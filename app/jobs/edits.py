@@ -18,7 +18,7 @@ def edited(view: TranscriptView, edit: Edit) -> TranscriptView:
     Raises OptionInvalid for a segment or speaker that is not there, a blank or overlong name, an overlong text.
     """
     known = {segment.id for segment in view.segments}
-    speakers = {it.speaker for it in (*view.segments, *view.turns)}
+    speakers = {segment.speaker for segment in view.segments} | {turn.speaker for turn in view.turns}
     for segment_id in (*edit.texts, *edit.speakers):
         if segment_id not in known:
             raise OptionInvalid(f"there is no segment {segment_id!r}", param=f"segments.{segment_id}")
