@@ -79,12 +79,12 @@ class Database:
         if self.dialect == "sqlite":
             from sqlalchemy.dialects import sqlite
 
-            statement = sqlite.insert(table).on_conflict_do_nothing()
+            statement = sqlite.insert(table).on_conflict_do_nothing().returning(sa.literal(1))
         else:
             from sqlalchemy.dialects import postgresql
 
-            statement = postgresql.insert(table).on_conflict_do_nothing()
-        return sum(max(connection.execute(statement, dict(row)).rowcount, 0) for row in rows)
+            statement = postgresql.insert(table).on_conflict_do_nothing().returning(sa.literal(1))
+        return sum(len(connection.execute(statement, dict(row)).all()) for row in rows)
 
     def close(self) -> None:
         """Give the connections back. May be called again."""
