@@ -22,7 +22,6 @@ from app.jobs.claims import ClaimLost, ClaimRules, Claims, Outcome
 from app.jobs.retention import RetentionRules, sweep
 from app.jobs.types import DeliveryState, Edit, Failure, JobOptions, JobProgress, JobQuery, JobState, NewJob
 from tests.formats.views import meeting
-from tests.jobs.harness import Site
 
 VIEW = meeting()
 OPTIONS = JobOptions("de", SpeakerCount(min=2, max=4), None, ("Zürich",), "cascade", True, "https://example.org/hook")

@@ -37,9 +37,13 @@ def test_sqlite_runs_in_wal_with_full_sync_and_foreign_keys(database):
 
 
 def test_an_error_rolls_everything_back(database):
-    with pytest.raises(ZeroDivisionError), database.write() as connection:
-        connection.execute(sa.insert(TABLE).values(id=1))
-        raise ZeroDivisionError
+    def fail() -> None:
+        with database.write() as connection:
+            connection.execute(sa.insert(TABLE).values(id=1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        fail()
     assert count(database) == 0
 
 
@@ -86,9 +90,14 @@ def test_a_locked_database_is_unavailable(tmp_path, monkeypatch):
 def test_a_full_database_is_told_apart(database):
     with database.read() as connection:
         pages = connection.exec_driver_sql("pragma page_count").scalar()
-    with pytest.raises(StoreFull), database.write() as connection:
-        connection.exec_driver_sql(f"pragma max_page_count={pages}")
-        connection.execute(sa.insert(TABLE).values(id=1, text="x" * 1_000_000))
+
+    def fill() -> None:
+        with database.write() as connection:
+            connection.exec_driver_sql(f"pragma max_page_count={pages}")
+            connection.execute(sa.insert(TABLE).values(id=1, text="x" * 1_000_000))
+
+    with pytest.raises(StoreFull):
+        fill()
     assert count(database) == 0
 
 
