@@ -18,9 +18,10 @@ from app.jobs.store import Store
 from app.jobs.worker import Worker
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
-from app.transport import health, openai_api, openai_models, problems, uploads
+from app.transport import health, openai_api, openai_models, problems, speakers, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
+from app.transport.recordings import routes as recordings
 from app.version import installed_version
 from app.wiring import audio_limits, build_from, store_from, work_dir, worker_rules
 
@@ -65,7 +66,7 @@ def create_app(
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, health):
+    for module in (openai_api, openai_models, recordings, speakers, health):
         app.include_router(module.router)
     return app
 
