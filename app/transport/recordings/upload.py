@@ -30,7 +30,7 @@ _LISTS = ("hotwords", "known_speakers")
 def queue(store: Store, limits: AudioLimits, form: Form, decoder: str, key: str | None) -> tuple[Job, bool]:
     """Store the form's file and queue it; (job, whether it is new). Blocks; the file is gone from where it was.
 
-    decoder: the server's. Raises OptionInvalid, what the recording raises, IdempotencyConflict, StoreError, OutputError.
+    decoder: the server's. Raises OptionInvalid, IdempotencyConflict, StoreError, OutputError, what the recording raises.
     """
     if form.file is None:
         raise OptionInvalid("the request holds no file", param=FILE_FIELD)
