@@ -30,7 +30,8 @@ _LISTS = ("hotwords", "known_speakers")
 def queue(store: Store, limits: AudioLimits, form: Form, decoder: str, key: str | None) -> tuple[Job, bool]:
     """Store the form's file and queue it; (job, whether it is new). Blocks; the file is gone from where it was.
 
-    decoder: the server's. Raises OptionInvalid, IdempotencyConflict, StoreError, OutputError, what the recording raises.
+    decoder: the server's. Raises OptionInvalid, IdempotencyConflict, StoreError, OutputError, and what the recording
+    raises.
     """
     if form.file is None:
         raise OptionInvalid("the request holds no file", param=FILE_FIELD)
@@ -81,8 +82,8 @@ def _fields(form: Form) -> tuple[Mapping[str, str], Mapping[str, tuple[str, ...]
 
 
 def _options(once: Mapping[str, str], lists: Mapping[str, tuple[str, ...]]) -> JobOptions:
-    counts = [_number(once, f"{kind}_speakers") for kind in ("num", "min", "max")]
-    asked = session_options(Asked(once.get("language"), *counts, lists["hotwords"]))
+    exact, low, high = (_number(once, f"{kind}_speakers") for kind in ("num", "min", "max"))
+    asked = session_options(Asked(once.get("language"), exact, low, high, lists["hotwords"]))
     channels = once.get("channels_as_speakers", "false")
     if channels not in ("true", "false"):
         raise OptionInvalid("channels_as_speakers is true or false", param="channels_as_speakers")
