@@ -13,6 +13,18 @@ CrosstalkError
 ├── OutputError                    output_failed         the result cannot be written (disk full, no permission)
 ├── SetupError                     this installation cannot work yet
 │   └── ModelUnavailable           model_unavailable     weights missing, damaged or of another model
+├── StoreError                     what lasts cannot be kept or found
+│   ├── StoreUnavailable           store_unavailable     the database is lost, locked or starting; try again
+│   │   └── StoreFull              store_full            no room left for the database
+│   └── BlobMissing                audio_missing         the recording's sound is not in the blob store any more
+├── JobError                       a recording's job is not as the caller thinks
+│   ├── JobNotFound                job_not_found         unknown or deleted
+│   ├── JobStateInvalid            job_state_conflict    not possible in the state that the job is in
+│   ├── RevisionConflict           revision_conflict     somebody else edited the transcript meanwhile
+│   ├── IdempotencyConflict        idempotency_key_reused   the key was used for another request
+│   ├── SpeakerNotFound            speaker_not_found     no such known speaker
+│   ├── AttemptsExhausted          attempts_exhausted    the job ended its worker too often
+│   └── WindowTimeout              window_timeout        the models did not answer a window in time
 └── EngineError                    the models failed
     ├── EngineFailed               engine_failed         a batch raised; the cause is chained
     ├── EngineClosed               engine_closed         asked after close
@@ -79,6 +91,54 @@ class SetupError(CrosstalkError):
 
 class ModelUnavailable(SetupError):
     code = "model_unavailable"
+
+
+class StoreError(CrosstalkError):
+    code = "store_error"
+
+
+class StoreUnavailable(StoreError):
+    code = "store_unavailable"
+
+
+class StoreFull(StoreUnavailable):
+    code = "store_full"
+
+
+class BlobMissing(StoreError):
+    code = "audio_missing"
+
+
+class JobError(CrosstalkError):
+    code = "job_error"
+
+
+class JobNotFound(JobError):
+    code = "job_not_found"
+
+
+class JobStateInvalid(JobError):
+    code = "job_state_conflict"
+
+
+class RevisionConflict(JobError):
+    code = "revision_conflict"
+
+
+class IdempotencyConflict(JobError):
+    code = "idempotency_key_reused"
+
+
+class SpeakerNotFound(JobError):
+    code = "speaker_not_found"
+
+
+class AttemptsExhausted(JobError):
+    code = "attempts_exhausted"
+
+
+class WindowTimeout(JobError):
+    code = "window_timeout"
 
 
 class EngineError(CrosstalkError):

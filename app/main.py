@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import AsyncIterator
@@ -13,13 +14,16 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from app.engine.base import Engine
+from app.jobs.store import Store
+from app.jobs.worker import Worker
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
-from app.transport import health, openai_api, openai_models, problems, uploads
+from app.transport import health, openai_api, openai_models, problems, speakers, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
+from app.transport.recordings import routes as recordings
 from app.version import installed_version
-from app.wiring import audio_limits, build_from, work_dir
+from app.wiring import audio_limits, build_from, store_from, work_dir, worker_rules
 
 _log = logging.getLogger(__name__)
 
@@ -40,32 +44,45 @@ def create_app(
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        store = await asyncio.to_thread(store_from, settings)
         running = engine or await build_from(settings)
-        services = make_services(settings, running)
+        worker = Worker(store, workplace(settings, running), worker_rules(settings))
+        services = make_services(settings, running, store, worker)
         app.state.services = services
         removed = uploads.sweep(services.upload_dir)
         if removed:
             _log.info("removed %d uploads that an earlier server left behind", removed)
         services.readiness.start()
+        if settings.jobs.in_server:
+            await worker.start()
         try:
             yield
         finally:
+            await worker.aclose()
             await services.readiness.aclose()
             if engine is None or close_engine:
                 await running.aclose()
+            await asyncio.to_thread(store.database.close)
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, health):
+    for module in (openai_api, openai_models, recordings, speakers, health):
         app.include_router(module.router)
     return app
 
 
-def make_services(settings: Settings, engine: Engine) -> Services:
-    """What the routes work with."""
+def workplace(settings: Settings, engine: Engine) -> Workplace:
+    """The engine, what is accepted, and where sound lies meanwhile."""
+    return Workplace(engine, audio_limits(settings), work_dir(settings))
+
+
+def make_services(settings: Settings, engine: Engine, store: Store, worker: Worker) -> Services:
+    """What the routes work with. A worker that is not started still serves to forget deleted recordings."""
     server, limits = settings.server, settings.limits
     return Services(
-        workplace=Workplace(engine, audio_limits(settings), work_dir(settings)),
+        workplace=workplace(settings, engine),
+        store=store,
+        job_engine=worker.engine,
         admission=Admission(server.max_transcriptions, server.max_waiting_transcriptions),
         readiness=health.Readiness(engine, server.probe_interval_s, server.probe_timeout_s),
         upload_limits=uploads.UploadLimits(

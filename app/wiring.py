@@ -9,7 +9,14 @@ from app.engine.base import Engine
 from app.engine.build import build_engine
 from app.engine.local import BatchRules
 from app.engine.settings import EngineSettings, WorkerSettings
+from app.jobs.blobs import Blobs
+from app.jobs.claims import ClaimRules
+from app.jobs.retention import RetentionRules
+from app.jobs.runner import RunRules
+from app.jobs.store import Store, open_store
+from app.jobs.worker import WorkerRules
 from app.settings import Settings
+from app.store import migrate, open_database
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -52,3 +59,45 @@ def audio_limits(settings: Settings) -> AudioLimits:
 def work_dir(settings: Settings) -> Path:
     """Where uploads and sound lie while they are worked on."""
     return settings.data_dir / "work"
+
+
+def store_url(settings: Settings) -> str:
+    """The database's URL."""
+    return settings.store.url or f"sqlite:///{(settings.data_dir / 'crosstalk.sqlite').absolute()}"
+
+
+def store_from(settings: Settings) -> Store:
+    """The store that the settings name, migrated; blocks. Its database is the caller's to close.
+
+    Raises SetupError, StoreUnavailable.
+    """
+    endpoint = settings.store.blobs_endpoint_url
+    url = settings.store.blobs_url or str((settings.data_dir / "blobs").absolute())
+    blobs = Blobs(url, work_dir(settings), {"endpoint_url": endpoint} if endpoint else None)
+    database = open_database(store_url(settings), pool_size=settings.store.pool_size)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
+    return open_store(database, blobs)
+
+
+def worker_rules(settings: Settings) -> WorkerRules:
+    """How recordings are worked on."""
+    jobs = settings.jobs
+    return WorkerRules(
+        url=store_url(settings),
+        kind=jobs.engine,
+        slots=jobs.slots,
+        poll_s=jobs.poll_s,
+        sweep_interval_s=jobs.sweep_interval_s,
+        claims=ClaimRules(jobs.lease_s, jobs.max_attempts, jobs.max_per_tenant),
+        run=RunRules(
+            window_timeout_s=jobs.window_timeout_s,
+            drain_s=jobs.drain_s,
+            retry_s=jobs.retry_s,
+            likeness=jobs.speaker_likeness,
+        ),
+        retention=RetentionRules(jobs.audio_ttl_s, jobs.transcript_ttl_s),
+    )

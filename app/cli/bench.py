@@ -1,8 +1,9 @@
-"""`crosstalk bench accuracy`: error rates and speed over a folder of meetings with known answers."""
+"""`crosstalk bench`: error rates and speed over meetings with known answers; the cost of the job queue."""
 
 from __future__ import annotations
 
 import asyncio
+import tempfile
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -10,9 +11,10 @@ import typer
 
 from app.cli import output
 from app.cli.tools import tools_of
-from app.errors import SetupError
+from app.errors import OptionInvalid, SetupError
 from app.observe import set_up_logging
 from app.settings import load_settings
+from app.wiring import store_from
 
 command = typer.Typer(no_args_is_help=True)
 
@@ -31,6 +33,36 @@ Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = as ma
 @command.callback()
 def _bench() -> None:
     """Measure accuracy and speed."""
+
+
+StoreUrl = Annotated[
+    str | None, typer.Option("--store", metavar="URL", help="An empty database; a new SQLite file unless set.")
+]
+JobCount = Annotated[int, typer.Option("--jobs", min=100, help="Queued recordings to list.")]
+Minutes = Annotated[float, typer.Option(min=1, help="Length of the meeting that is worked on.")]
+WindowMs = Annotated[float, typer.Option("--window-ms", min=0, help="What one window costs the engine.")]
+
+
+@command.command()
+def jobs(store: StoreUrl = None, count: JobCount = 10_000, minutes: Minutes = 20.0, window_ms: WindowMs = 50.0) -> None:
+    """Measure what the job queue itself costs; the figures go to stdout."""
+    from app.bench import jobs as bench
+
+    set_up_logging("error", "text")
+    with tempfile.TemporaryDirectory() as folder:
+        overrides = {"store": {"url": store or f"sqlite:///{folder}/bench.sqlite", "blobs_url": f"{folder}/blobs"}}
+        settings = load_settings(overrides)
+        opened = store_from(settings)
+        try:
+            if any(opened.jobs.counts().values()):
+                raise OptionInvalid("the database holds recordings; give an empty one", param="store")
+            queue = asyncio.run(
+                bench.queue_cost(opened, settings.store.url, minutes=minutes, window_s=window_ms / 1000)
+            )
+            listing = bench.listing_cost(opened, jobs=count)
+        finally:
+            opened.database.close()
+    output.write_stdout(bench.to_markdown(settings.store.url, queue, listing))
 
 
 @command.command()

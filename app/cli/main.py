@@ -18,6 +18,7 @@ from app.cli.output import write_stdout
 from app.cli.serve import serve
 from app.cli.tools import EngineBuilder, Tools
 from app.cli.transcribe import transcribe
+from app.cli.worker import worker
 from app.version import installed_version
 from app.wiring import build_from
 
@@ -31,6 +32,7 @@ command = typer.Typer(
 )
 command.command()(transcribe)
 command.command()(serve)
+command.command()(worker)
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 from app.audio import MediaInfo, open_recording
 from app.cli import output
-from app.cli.channels import merge_channels
 from app.cli.failures import ExitCode, report
 from app.cli.progress import Display
 from app.cli.tools import EngineBuilder
+from app.core.channels import merge_channels
 from app.core.types import SpeakerCount, TranscriptView
 from app.errors import CrosstalkError
 from app.recordings import Workplace, transcribe_file

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 from fastapi import Depends, Request
 
+from app.jobs.engine import JobEngine
+from app.jobs.store import Store
 from app.recordings import Workplace
 from app.transport.admission import Admission
 from app.transport.uploads import UploadLimits
@@ -29,6 +31,8 @@ class Services:
     """Made by app/main.py when the server starts. started_at_s: Unix time."""
 
     workplace: Workplace
+    store: Store
+    job_engine: JobEngine
     admission: Admission
     readiness: Readiness
     upload_limits: UploadLimits

@@ -17,13 +17,21 @@ from starlette.responses import JSONResponse, Response
 
 from app.errors import (
     AudioTooLong,
+    BlobMissing,
     CrosstalkError,
     EngineClosed,
     EngineFailed,
+    IdempotencyConflict,
     InputError,
+    JobNotFound,
+    JobStateInvalid,
     OutputError,
     Overloaded,
+    RevisionConflict,
     SetupError,
+    SpeakerNotFound,
+    StoreFull,
+    StoreUnavailable,
 )
 
 _log = logging.getLogger(__name__)
@@ -34,6 +42,14 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     OutputError: HTTPStatus.INSUFFICIENT_STORAGE,
     SetupError: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
+    StoreFull: HTTPStatus.INSUFFICIENT_STORAGE,
+    BlobMissing: HTTPStatus.GONE,
+    JobNotFound: HTTPStatus.NOT_FOUND,
+    SpeakerNotFound: HTTPStatus.NOT_FOUND,
+    JobStateInvalid: HTTPStatus.CONFLICT,
+    IdempotencyConflict: HTTPStatus.CONFLICT,
+    RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
     EngineClosed: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     CrosstalkError: HTTPStatus.INTERNAL_SERVER_ERROR,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from app.cli.channels import merge_channels
+from app.core.channels import merge_channels
 from app.core.types import Segment, TranscriptView, Turn, Word
 
 

@@ -1,0 +1,188 @@
+"""Recordings' sound: files in a folder or in an S3-compatible store, by fsspec.
+
+A blob's id is `<sha256 of its content>.<nonce>`: damage can be told, and no two recordings share a blob, so deleting
+one is final and needs no counting. A blob appears whole or not at all. All methods block.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import secrets
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import fsspec
+from fsspec.implementations.local import LocalFileSystem
+
+from app.errors import BlobMissing, InputError, OutputError, SetupError, StoreUnavailable
+from app.jobs.types import Blob
+
+_CHUNK_BYTES = 1024**2
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+class BlobTooLarge(InputError):
+    """More bytes came than may be stored."""
+
+    code = "upload_too_large"
+
+
+class Blobs:
+    """A blob store. staging: a local folder for what is on its way in or out (same disk as a folder store, ideally)."""
+
+    def __init__(self, url: str, staging: Path, options: dict[str, Any] | None = None) -> None:
+        """url: a path, `file://...` or `s3://bucket/prefix`; options: for fsspec (endpoint_url, key, ...).
+
+        Raises SetupError for a URL that cannot be used here.
+        """
+        try:
+            self._fs, self._root = fsspec.core.url_to_fs(url, **(options or {}))
+        except (ImportError, ValueError) as error:
+            raise SetupError(f"the blob store cannot be used: {error}", param="CROSSTALK_STORE__BLOBS_URL") from error
+        self._local = isinstance(self._fs, LocalFileSystem)
+        self._staging = staging
+
+    def put_file(self, path: Path) -> Blob:
+        """Store a file and take it away from where it is. Raises OutputError (disk full), StoreUnavailable."""
+        digest, size = _digest(path)
+        blob = Blob(f"{digest}.{secrets.token_hex(8)}", size)
+        with _errors("stored"):
+            if self._local:
+                self._move_in(path, Path(self._path(blob.id)))
+            else:
+                self._fs.put_file(str(path), self._path(blob.id))
+                path.unlink(missing_ok=True)
+        return blob
+
+    def put_stream(self, chunks: Iterable[bytes], max_bytes: int) -> Blob:
+        """Store what comes, with memory for one chunk. Raises BlobTooLarge, OutputError, StoreUnavailable."""
+        with _errors("stored"):
+            self._staging.mkdir(parents=True, exist_ok=True)
+            descriptor, name = tempfile.mkstemp(".part", "blob-", self._staging)
+        path, size = Path(name), 0
+        try:
+            with _errors("stored"), os.fdopen(descriptor, "wb") as file:
+                for chunk in chunks:
+                    size += len(chunk)
+                    if size > max_bytes:
+                        raise BlobTooLarge(f"the file is larger than the limit of {max_bytes} bytes", param="file")
+                    file.write(chunk)
+            return self.put_file(path)
+        finally:
+            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def local(self, blob_id: str) -> Iterator[Path]:
+        """The blob as a file on this machine for the time of the block; not to be written to.
+
+        Raises BlobMissing, OutputError (disk full, when it must be fetched), StoreUnavailable.
+        """
+        with _errors("read"):
+            if not self._fs.exists(self._path(blob_id)):
+                raise BlobMissing("the recording's sound is not in the blob store any more")
+        if self._local:
+            yield Path(self._path(blob_id))
+            return
+        with tempfile.TemporaryDirectory(prefix="blob-", dir=self._made_staging()) as folder:
+            path = Path(folder) / "audio"
+            with _errors("read"):
+                self._fs.get_file(self._path(blob_id), str(path))
+            yield path
+
+    def read(self, blob_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes [start, end) in chunks, for playback by range requests. Raises BlobMissing, StoreUnavailable."""
+        with _errors("read"):
+            try:
+                file = self._fs.open(self._path(blob_id), "rb")
+            except FileNotFoundError as error:
+                raise BlobMissing("the recording's sound is not in the blob store any more") from error
+            with file:
+                file.seek(start)
+                left = None if end is None else end - start
+                while left is None or left > 0:
+                    chunk = file.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left))
+                    if not chunk:
+                        return
+                    left = None if left is None else left - len(chunk)
+                    yield chunk
+
+    def exists(self, blob_id: str) -> bool:
+        """Whether a blob is there. Raises StoreUnavailable."""
+        with _errors("read"):
+            return bool(self._fs.exists(self._path(blob_id)))
+
+    def delete(self, blob_id: str) -> None:
+        """Remove a blob; one that is not there is fine. Raises StoreUnavailable."""
+        with _errors("deleted"):
+            try:
+                self._fs.rm_file(self._path(blob_id))
+            except FileNotFoundError:
+                return
+
+    def older_than(self, age_s: float) -> Iterator[str]:
+        """Ids of all blobs of at least that age (by the blob store's own times). Raises StoreUnavailable."""
+        limit = time.time() - age_s
+        with _errors("read"):
+            if not self._fs.exists(self._root):
+                return
+            found = self._fs.find(self._root, detail=True)
+        for path, info in found.items():
+            made = info.get("mtime") or info.get("LastModified") or info.get("created")
+            made_s = made if isinstance(made, int | float) else made.timestamp() if made is not None else 0.0
+            if made_s <= limit:
+                yield path.rsplit("/", 1)[-1]
+
+    def check(self) -> None:
+        """Raises StoreUnavailable when the store cannot be reached."""
+        with _errors("read"):
+            self._fs.exists(self._root)
+
+    def _path(self, blob_id: str) -> str:
+        return f"{self._root}/{blob_id[:2]}/{blob_id}"
+
+    def _made_staging(self) -> Path:
+        with _errors("read"):
+            self._staging.mkdir(parents=True, exist_ok=True)
+        return self._staging
+
+    def _move_in(self, path: Path, target: Path) -> None:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
+        try:
+            path.replace(target)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            part = target.with_suffix(".part")
+            try:
+                shutil.copyfile(path, part)
+                part.replace(target)
+            finally:
+                part.unlink(missing_ok=True)
+            path.unlink()
+
+
+def _digest(path: Path) -> tuple[str, int]:
+    with _errors("read"), path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return digest, file.tell()
+
+
+@contextmanager
+def _errors(what: str) -> Iterator[None]:
+    """The errors of the blob store as ours; fsspec raises OSErrors also for a refused or lost connection."""
+    try:
+        yield
+    except OSError as error:
+        reason = error.strerror or str(error) or type(error).__name__
+        if error.errno in _FULL:
+            raise OutputError(f"the recording cannot be {what}: {reason}") from error
+        raise StoreUnavailable(f"the recording cannot be {what} now: {reason}") from error

@@ -1,0 +1,94 @@
+"""The worker: a job engine that gives out jobs, a runner on this event loop that does them, and the sweeper.
+
+Runs inside the server, sharing its engine, or alone (`crosstalk worker`), on any number of machines with one store.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+import uuid
+from dataclasses import dataclass, field
+
+from app.errors import StoreError
+from app.jobs.claims import ClaimRules, Claims
+from app.jobs.engine import JobCtx, JobEngine
+from app.jobs.retention import RetentionRules, sweep
+from app.jobs.runner import Runner, RunRules
+from app.jobs.sql_engine import SqlEngine
+from app.jobs.store import Store
+from app.recordings import Workplace
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRules:
+    """kind: `sql` or `dbos`; slots: jobs at once; poll_s: how often the queue is looked at; url: of the store."""
+
+    url: str
+    kind: str = "sql"
+    slots: int = 2
+    poll_s: float = 0.5
+    sweep_interval_s: float = 300.0
+    claims: ClaimRules = field(default_factory=ClaimRules)
+    run: RunRules = field(default_factory=RunRules)
+    retention: RetentionRules = field(default_factory=RetentionRules)
+
+
+class Worker:
+    """Started and closed on the event loop that the engine belongs to."""
+
+    def __init__(self, store: Store, place: Workplace, rules: WorkerRules) -> None:
+        claims = Claims(store.database, rules.claims)
+        self._store = store
+        self._rules = rules
+        self._runner = Runner(store, claims, place, rules.run)
+        self.engine = build_job_engine(claims, store, rules)
+        """For `nudge` after something was queued, and `forget` after it was deleted."""
+        self._sweeper: asyncio.Task[None] | None = None
+
+    @property
+    def timeouts(self) -> int:
+        """Windows that the models did not answer in time."""
+        return self._runner.timeouts
+
+    async def start(self) -> None:
+        """Begin to take jobs. Raises StoreUnavailable."""
+        loop = asyncio.get_running_loop()
+
+        def handle(ctx: JobCtx) -> None:
+            asyncio.run_coroutine_threadsafe(self._runner.run(ctx), loop).result()
+
+        await asyncio.to_thread(self.engine.start, handle, self._rules.slots)
+        self._sweeper = asyncio.create_task(self._sweep())
+        _log.info("working on recordings, %d at once", self._rules.slots)
+
+    async def aclose(self) -> None:
+        """Stop at the next window boundary and hand over what runs."""
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+            await asyncio.gather(self._sweeper, return_exceptions=True)
+            timeout_s = 2 * self._rules.run.drain_s + 5
+            if not await asyncio.to_thread(self.engine.stop, timeout_s):
+                _log.error("some recordings were still running; their leases expire, and others take them over")
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(sweep, self._store, self._rules.retention, self.engine.forget)
+            except StoreError as error:
+                _log.warning("retention waits: %s", error.message)
+            await asyncio.sleep(self._rules.sweep_interval_s)
+
+
+def build_job_engine(claims: Claims, store: Store, rules: WorkerRules) -> JobEngine:
+    """The engine of the wanted kind; imports only that."""
+    if rules.kind == "dbos":
+        from app.jobs.dbos_engine import DbosEngine, dbos_url
+
+        return DbosEngine(claims, store.database, dbos_url(rules.url), rules.poll_s)
+    owner = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+    return SqlEngine(claims, owner, rules.poll_s)

@@ -1,0 +1,1 @@
+"""`/v1/recordings`: recordings as durable jobs over HTTP. Described in docs/recordings-api.md."""

@@ -1,0 +1,160 @@
+"""Recordings, a store, and worker processes that can be killed, frozen and drained."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import sqlalchemy as sa
+
+from app.core.times import SAMPLE_RATE
+from app.jobs import tables
+from app.jobs.blobs import Blobs
+from app.jobs.store import Store, open_store
+from app.jobs.types import Job, JobOptions, JobState, NewJob
+from app.store import migrate, open_database
+from tests.engine.fake_worker import VOCABULARY, Line, meeting
+from tests.transport.server import wav
+
+ROOT = Path(__file__).parents[2]
+LOUD = 0.97
+"""A sample as loud as this makes the workers' engine end its process."""
+
+
+def recording(seed: int, duration_s: float = 20.0, *, poison: bool = False) -> bytes:
+    """A WAV of two voices that take turns; every seed sounds different everywhere."""
+    random = np.random.default_rng(seed)
+    lines, at_s, voice = [], 0.3, 0
+    while at_s < duration_s - 5:
+        words = [VOCABULARY[i] for i in random.integers(0, len(VOCABULARY), random.integers(4, 9))]
+        lines.append(Line(round(at_s, 2), voice, " ".join(words)))
+        at_s = lines[-1].end_s + float(random.uniform(0.3, 1.2))
+        voice = 3 - voice
+    samples = meeting(lines, duration_s) + random.normal(0, 3e-4, int(duration_s * SAMPLE_RATE)).astype(np.float32)
+    if poison:
+        samples[len(samples) // 2] = LOUD
+    return wav(samples)
+
+
+@dataclass
+class Site:
+    """A store and what its workers share. Made by the fixture `site`."""
+
+    url: str
+    folder: Path
+    kind: str = "sql"
+    store: Store = field(init=False)
+    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        database = open_database(self.url)
+        migrate(database)
+        self.store = open_store(database, Blobs(str(self.folder / "blobs"), self.folder / "staging"))
+
+    @property
+    def computed(self) -> Path:
+        """Where the workers' engine writes down every answer that it computes: step, fingerprint, pid."""
+        return self.folder / "computed"
+
+    @property
+    def hold(self) -> Path:
+        """While this file is there, the workers' engine answers nothing."""
+        return self.folder / "computed.hold"
+
+    def submit(self, data: bytes, **values) -> Job:
+        """Queue a recording."""
+        options = values.pop("options", JobOptions())
+        blob = self.store.blobs.put_stream([data], 1 << 30)
+        duration = (len(data) - 44) // 2
+        return self.store.jobs.create(NewJob(blob, "m.wav", options=options, duration=duration, **values))[0]
+
+    def work(self, delay_ms: int = 0, **settings) -> subprocess.Popen[bytes]:
+        """A worker process; settings of the group `jobs`."""
+        chosen = {
+            "engine": self.kind,
+            "lease_s": 2,
+            "poll_s": 0.1,
+            "retry_s": 0.1,
+            "drain_s": 10,
+            "slots": 1,
+        } | settings
+        environment = {key: value for key, value in os.environ.items() if not key.startswith("CROSSTALK_")}
+        environment |= {f"CROSSTALK_JOBS__{key.upper()}": str(value) for key, value in chosen.items()}
+        environment |= {
+            "CROSSTALK_DATA_DIR": str(self.folder),
+            "CROSSTALK_STORE__URL": self.url,
+            "PYTHONPATH": str(ROOT),
+        }
+        command = [sys.executable, "-m", "tests.jobs.worker_process", str(self.computed), str(delay_ms)]
+        with (self.folder / "workers.log").open("ab") as log:
+            process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log)
+        self.workers.append(process)
+        return process
+
+    def state(self, job: Job) -> JobState:
+        return self.store.jobs.get(job.id).state
+
+    def wait(self, job: Job, state: JobState = JobState.SUCCEEDED, timeout_s: float = 90) -> Job:
+        """Wait for a state; fails at once when the job ends in another."""
+
+        def there() -> bool:
+            found = self.store.jobs.get(job.id)
+            assert found.state is state or not found.state.over, f"{found.state}: {found.failure}\n{self.log()}"
+            return found.state is state
+
+        self.until(there, timeout_s)
+        return self.store.jobs.get(job.id)
+
+    def until(self, condition, timeout_s: float = 90) -> None:
+        """Wait for a condition."""
+        end_s = time.monotonic() + timeout_s
+        while not condition():
+            assert time.monotonic() < end_s, f"it did not come true\n{self.log()}"
+            time.sleep(0.02)
+
+    def answered(self, job: Job) -> int:
+        """How many answers are recorded."""
+        return len(self.recorded(job.id))
+
+    def recorded(self, job_id: str | None = None) -> set[str]:
+        """Fingerprints of the recorded answers, of one job or of all."""
+        window = tables.window
+        query = sa.select(window.c.fingerprint).where(window.c.step != "spec")
+        with self.store.database.read() as connection:
+            return set(
+                connection.execute(query if job_id is None else query.where(window.c.job_id == job_id)).scalars()
+            )
+
+    def computations(self) -> list[str]:
+        """Fingerprints in the order in which they were computed; repeated when computed again."""
+        lines = self.computed.read_text().splitlines() if self.computed.exists() else []
+        return [line.split()[1] for line in lines]
+
+    def log(self) -> str:
+        """The end of what the workers said."""
+        return (self.folder / "workers.log").read_text()[-3000:] if (self.folder / "workers.log").exists() else ""
+
+    def body(self, job: Job) -> str:
+        """The transcript."""
+        return self.store.transcripts.get(job.id).body
+
+    def close(self) -> None:
+        """End the workers that still run, by their ids."""
+        for process in self.workers:
+            if process.poll() is None:
+                process.send_signal(signal.SIGCONT)
+                process.kill()
+                process.wait()
+        self.store.database.close()
+
+
+def kill(process: subprocess.Popen[bytes]) -> None:
+    """kill -9."""
+    process.kill()
+    process.wait()
