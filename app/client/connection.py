@@ -54,8 +54,8 @@ class Owner(Protocol):
     async def next_message(self) -> bytes | str:
         """What to send next."""
 
-    async def take(self, event: ServerEvent) -> Outcome | None:
-        """An event; an Outcome ends the connection. Raises LiveFailed."""
+    async def take(self, event: ServerEvent | None, text: str) -> Outcome | None:
+        """An event (None: unknown) and its text; an Outcome ends the connection. Raises LiveFailed."""
 
 
 class Connection:
@@ -118,11 +118,11 @@ class Connection:
             while True:
                 async with asyncio.timeout(self._rules.silence_s):
                     text = await socket.recv()
-                event = parse_event(text) if isinstance(text, str) else _binary()
-                if event is None:
-                    continue
+                if isinstance(text, bytes):
+                    raise LiveFailed("protocol_error", "the server sent a binary message")
+                event = parse_event(text)
                 problem = event if isinstance(event, Problem) else None
-                outcome = await owner.take(event)
+                outcome = await owner.take(event, text)
                 if outcome is not None:
                     return outcome
                 if isinstance(event, GoAway) and event.reason == "drain":
@@ -150,7 +150,3 @@ class Connection:
         if status >= 500 or status == 429:
             return Outcome(reason=reason)
         return Outcome(failure=LiveFailed("unauthorized" if status in {401, 403} else "url_invalid", reason))
-
-
-def _binary() -> ServerEvent:
-    raise LiveFailed("protocol_error", "the server sent a binary message")

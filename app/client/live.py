@@ -42,14 +42,19 @@ class LiveClient:
         rules: RetryRules | None = None,
         *,
         headers: Mapping[str, str] | None = None,
+        tap: Callable[[str], None] | None = None,
     ) -> None:
-        """urls: ws:// or wss:// addresses of servers that share their store; tried in turn."""
+        """urls: ws:// or wss:// addresses of servers that share their store; tried in turn.
+
+        tap: gets the text of every server event as it came, those of unknown types too, repeated finals left out
+        """
         if not urls:
             raise ValueError("a live client needs at least one URL")
         self._urls = tuple(urls)
         self._options = options or LiveOptions()
         self._rules = rules or RetryRules()
         self._headers = dict(headers or {})
+        self._tap = tap
         self._outbox = Outbox(self._options.audio, self._rules.keep_s)
         self._events: asyncio.Queue[Event | None] = asyncio.Queue(_MAX_EVENTS)
         self._changed = asyncio.Event()
@@ -193,12 +198,16 @@ class LiveClient:
             await self._changed.wait()
         return item
 
-    async def take(self, event: ServerEvent) -> Outcome | None:
+    async def take(self, event: ServerEvent | None, text: str) -> Outcome | None:
         """An event of the current connection; an Outcome when the connection is to end with it."""
         if isinstance(event, Final | Speakers):
             if event.revision <= self._revision:
                 return None  # repeated after a resume, and known
             self._revision = event.revision
+        if self._tap is not None:
+            self._tap(text)
+        if event is None:
+            return None
         self._note(event)
         await self._events.put(event)
         if isinstance(event, Done):
