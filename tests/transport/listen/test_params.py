@@ -22,7 +22,8 @@ def test_everything_that_is_used():
             *RAW, ("channels", "2"), ("model", "nova-3"), ("language", "de-DE"), ("interim_results", "True"),
             ("vad_events", "true"), ("diarize", "true"), ("smart_format", "true"), ("endpointing", "300"),
             ("utterance_end_ms", "1500"), ("keyterm", "Ada Lovelace"), ("keyterm", "ratio 3:4"),
-            ("keywords", "Babbage:2.5"), ("keywords", "engine"), ("tag", "a"), ("tag", "b"), ("numerals", "true"), ("redact", "false"),
+            ("keywords", "Babbage:2.5"), ("keywords", "engine"), ("tag", "a"), ("tag", "b"),
+            ("numerals", "true"), ("redact", "false"),
         ]
     )  # fmt: skip
     assert asked == ListenOptions(
