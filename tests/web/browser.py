@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from websockets.sync.client import connect
@@ -40,7 +40,8 @@ class Tab:
     """A page. Waits are generous; a wait that fails shows the page's own complaints."""
 
     def __init__(self, url: str) -> None:
-        self._socket = connect(url, max_size=None, compression=None)
+        self._open = ExitStack()
+        self._socket = self._open.enter_context(connect(url, max_size=None, compression=None))
         self._numbers = itertools.count(1)
         self._events: deque[dict] = deque()
         self.console: list[str] = []
@@ -141,7 +142,7 @@ class Tab:
         path.write_bytes(base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"]))
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
 
 
 class Browser:
@@ -150,7 +151,8 @@ class Browser:
     def __init__(self, profile: Path, port: int, path: str) -> None:
         self.profile = profile
         self._base = f"ws://127.0.0.1:{port}"
-        self._control = connect(self._base + path, max_size=None, compression=None)
+        self._open = ExitStack()
+        self._control = self._open.enter_context(connect(self._base + path, max_size=None, compression=None))
         self._numbers = itertools.count(1)
         self._tabs: list[Tab] = []
 
@@ -168,7 +170,7 @@ class Browser:
     def close(self) -> None:
         for tab in self._tabs:
             tab.close()
-        self._control.close()
+        self._open.close()
 
 
 @contextmanager

@@ -15,6 +15,8 @@ from fastapi import FastAPI, WebSocket, WebSocketDisconnect
 from app.transport import pages
 
 RIGHT_CONTEXT_S = 1.0
+SPEED = 3
+"""The scripted people speak so much faster than the sound that stands for them: tests need not wait for real time."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,8 @@ class Session:
 class FakeLive:
     """The server; `app` is its ASGI app, with the real pages."""
 
-    def __init__(self, script: Sequence[Said] = MEETING) -> None:
+    def __init__(self, script: Sequence[Said] = MEETING, speed: float = SPEED) -> None:
+        self.speed = speed
         self.script = script
         self.sessions: dict[str, Session] = {}
         self.refuse = False
@@ -128,18 +131,18 @@ class FakeLive:
                 return
             if message.get("bytes") is not None:
                 session.received += len(message["bytes"]) // 2
-                await self._hear(socket, session, session.received / 16000)
+                await self._hear(socket, session, session.received / 16000 * self.speed)
                 continue
             value = json.loads(message["text"])
             if value["type"] == "rename":
                 session.names[str(value["speaker"])] = value["name"]
                 await self._say(session, socket, "speakers", segments={}, names={str(value["speaker"]): value["name"]})
             elif value["type"] == "flush":
-                await self._hear(socket, session, session.received / 16000, tail=True)
+                await self._hear(socket, session, session.received / 16000 * self.speed, tail=True)
                 await self._say(session, socket, "flushed", id=value["id"])
             elif value["type"] == "stop":
-                await self._hear(socket, session, session.received / 16000, tail=True)
-                done = {"duration_s": session.received / 16000, "segments": len(session.finals), "warnings": []}
+                await self._hear(socket, session, session.received / 16000 * self.speed, tail=True)
+                done = {"duration_s": session.received / 16000 * self.speed, "segments": len(session.finals), "warnings": []}
                 await self._say(session, socket, "done", **done)
                 await socket.close(1000)
                 return

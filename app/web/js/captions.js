@@ -33,7 +33,7 @@ export class Captions {
     const first = from === null ? Infinity : (finals[from]?.start ?? Infinity);
     while (keep > 0 && (this._blocks[keep - 1].tentative || this._blocks[keep - 1].start > first)) keep -= 1;
     keep = Math.max(0, keep - 2);
-    const begins = keep < this._blocks.length ? this._blocks[keep].firstFinal : finals.length;
+    const begins = this._blocks[keep]?.firstFinal ?? 0;
     const segments = finals.slice(begins).map((segment) => ({ segment, open: false }));
     for (const segment of this._transcript.partial) segments.push({ segment, open: true });
     this._replace(keep, this._layOut(segments, begins));
@@ -87,6 +87,7 @@ export class Captions {
       block.tentative = segments.some((segment) => open.has(segment));
       block.firstFinal = index;
       index += segments.filter((segment) => !open.has(segment)).length;
+      block.shape = block.lanes.map((lane) => lane.speaker).join();
       block.signature = block.lanes
         .map((lane) => `${lane.speaker}:${lane.segments.map((it) => `${it.id} ${open.has(it) ? it.text : ""}`)}`)
         .join("|");
@@ -97,12 +98,14 @@ export class Captions {
   /** Puts `blocks` in the place of all from number `keep` on; elements of unchanged blocks stay. */
   _replace(keep, blocks) {
     const old = this._blocks.splice(keep);
-    const same = new Map(old.map((block) => [block.signature, block.element]));
+    const bySignature = new Map(old.map((block) => [block.signature, block]));
+    const wanted = new Set(blocks.map((block) => block.signature));
+    const changed = old.filter((block) => !wanted.has(block.signature));
     const used = new Set();
     for (const block of blocks) {
-      const element = same.get(block.signature);
-      if (element && !used.has(element)) block.element = element;
-      else block.element = this._element(block);
+      const same = bySignature.get(block.signature);
+      if (same && !used.has(same.element)) block.element = same.element;
+      else block.element = this._updated(changed, block) ?? this._element(block);
       used.add(block.element);
     }
     for (const block of old) if (!used.has(block.element)) block.element.remove();
@@ -113,6 +116,23 @@ export class Captions {
       before = block.element;
     }
     this._blocks.push(...blocks);
+  }
+
+  /** Writes into the element of a block of the same speakers: what is being clicked there stays where it is. */
+  _updated(changed, block) {
+    const at = changed.findIndex((it) => it.shape === block.shape);
+    if (at < 0) return null;
+    const { element } = changed.splice(at, 1)[0];
+    const lanes = element.querySelectorAll(".lane");
+    block.lanes.forEach((lane, index) => {
+      lanes[index].querySelector(".time").textContent = clock(lane.segments[0].start);
+      this._write(lanes[index].querySelector(".text"), block, lane);
+    });
+    return element;
+  }
+
+  _write(text, block, lane) {
+    text.replaceChildren(...lane.segments.flatMap((it) => [this._segment(it, block.open.has(it)), " "]));
   }
 
   _element(block) {
@@ -132,9 +152,9 @@ export class Captions {
     const time = this._onJump
       ? make("button", { class: "time", type: "button", title: "Listen from here" }, clock(start))
       : make("span", { class: "time" }, clock(start));
-    if (this._onJump) time.addEventListener("click", () => this._onJump(start));
+    if (this._onJump) time.addEventListener("click", () => this._onJump(lane.segments[0].start));
     const text = make("p", { class: "text" });
-    for (const segment of lane.segments) text.append(this._segment(segment, block.open.has(segment)), " ");
+    this._write(text, block, lane);
     const element = make("article", { class: "lane" }, make("header", {}, name, time), text);
     setHue(element, lane.speaker);
     return element;

@@ -276,7 +276,7 @@ export class LiveClient extends EventTarget {
     if (this._over) return;
     const why = reason || this._problem?.message || "";
     if (code in FATAL_CLOSES) this._fail(this._problem?.code ?? FATAL_CLOSES[code], why || `closed with ${code}`);
-    else this._lost(why || (code === 1006 ? "the connection broke" : `closed with ${code}`));
+    else this._lost(why);
   }
 
   _lost(reason, failures = this._failures) {

@@ -45,8 +45,9 @@ function edit(button, speaker, transcript, onRename) {
   };
   field.addEventListener("keydown", (event) => {
     event.stopPropagation();
-    if (event.key === "Enter") finish(true);
-    if (event.key === "Escape") finish(false);
+    if (event.key !== "Enter" && event.key !== "Escape") return;
+    event.preventDefault(); // or the key would press the button that comes back
+    finish(event.key === "Enter");
   });
   field.addEventListener("blur", () => finish(true));
   button.replaceWith(field);

@@ -89,7 +89,7 @@ class Page {
     const element = this.captions.elementAt(time_s);
     if (!element) return;
     this.follow.show(element);
-    element.classList.remove("found");
+    $("captions").querySelector(".found")?.classList.remove("found");
     void element.offsetWidth; // the animation begins again
     element.classList.add("found");
   }
@@ -101,26 +101,33 @@ class Page {
   }
 
   drawSpeakers() {
-    const list = $("speakers");
-    if (list.querySelector(".name-field")) return;
     const speakers = this.transcript.speakers();
     if (speakers.length === 0) return;
+    const list = $("speakers");
+    list.querySelector(".hint")?.remove();
     const all = Math.max(0.001, speakers.reduce((sum, speaker) => sum + this.transcript.talk_s(speaker), 0));
-    const rename = this.role === "viewer" ? null : (speaker, name) => this.rename(speaker, name);
-    const focused = document.activeElement?.closest?.("#speakers li")?.dataset.speaker;
-    list.replaceChildren(
-      ...speakers.map((speaker) => {
-        const talk_s = this.transcript.talk_s(speaker);
-        const bar = make("i");
-        bar.style.width = `${(talk_s / all) * 100}%`;
-        const talk = make("span", { class: "talk", title: "Time spoken" }, clock(talk_s));
-        const item = make("li", {}, nameButton(speaker, this.transcript, rename), talk, make("span", { class: "share" }, bar));
-        item.dataset.speaker = speaker;
-        setHue(item, speaker);
-        return item;
-      }),
-    );
-    if (focused !== undefined) list.querySelector(`li[data-speaker="${focused}"] button`)?.focus();
+    const items = new Map([...list.children].map((item) => [Number(item.dataset.speaker), item]));
+    for (const speaker of speakers) {
+      const item = items.get(speaker) ?? list.appendChild(this._speakerItem(speaker));
+      items.delete(speaker);
+      const talk_s = this.transcript.talk_s(speaker);
+      item.querySelector(".talk").textContent = clock(talk_s);
+      item.querySelector(".share i").style.width = `${(talk_s / all) * 100}%`;
+    }
+    for (const item of items.values()) item.remove();
+    for (const label of list.querySelectorAll("[data-name-of]")) {
+      label.textContent = this.transcript.name(Number(label.dataset.nameOf));
+    }
+  }
+
+  _speakerItem(speaker) {
+    const rename = this.role === "viewer" ? null : (who, name) => this.rename(who, name);
+    const talk = make("span", { class: "talk", title: "Time spoken" });
+    const share = make("span", { class: "share", "aria-hidden": "true" }, make("i"));
+    const item = make("li", {}, nameButton(speaker, this.transcript, rename), talk, share);
+    item.dataset.speaker = speaker;
+    setHue(item, speaker);
+    return item;
   }
 
   save(format) {
