@@ -1,4 +1,4 @@
-"""`crosstalk bench accuracy`: error rates and speed over a folder of meetings with known answers."""
+"""`crosstalk bench`: accuracy here, latency and load in `bench_live.py`; over meetings with known answers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,16 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli import output
+from app.cli import bench_live, output
 from app.cli.tools import tools_of
 from app.errors import SetupError
 from app.observe import set_up_logging
 from app.settings import load_settings
 
 command = typer.Typer(no_args_is_help=True)
+command.command()(bench_live.latency)
+command.command()(bench_live.load)
+command.command("serve-recorded", hidden=True)(bench_live.serve_recorded)
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Audio files, each with NAME.rttm and/or its words.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="Only this sub-folder; may be given again.")]

@@ -181,4 +181,7 @@ async def running(store: Store, faults: Faults | None = None):
     server = Server(store, faults or Faults())
     async with serve(server.handle, "127.0.0.1", 0, close_timeout=0.5) as listening:
         port = listening.sockets[0].getsockname()[1]
-        yield f"ws://127.0.0.1:{port}/v1/live", server
+        try:
+            yield f"ws://127.0.0.1:{port}/v1/live", server
+        finally:
+            server.gate.set()
