@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from app.engine.base import Engine
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
-from app.transport import health, openai_api, openai_models, problems, uploads
+from app.transport import health, openai_api, openai_models, pages, problems, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
 from app.version import installed_version
@@ -58,6 +58,7 @@ def create_app(
     problems.install(app, settings.server.retry_after_s)
     for module in (openai_api, openai_models, health):
         app.include_router(module.router)
+    app.include_router(pages.make_router())
     return app
 
 

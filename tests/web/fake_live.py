@@ -142,7 +142,11 @@ class FakeLive:
                 await self._say(session, socket, "flushed", id=value["id"])
             elif value["type"] == "stop":
                 await self._hear(socket, session, session.received / 16000 * self.speed, tail=True)
-                done = {"duration_s": session.received / 16000 * self.speed, "segments": len(session.finals), "warnings": []}
+                done = {
+                    "duration_s": session.received / 16000 * self.speed,
+                    "segments": len(session.finals),
+                    "warnings": [],
+                }
                 await self._say(session, socket, "done", **done)
                 await socket.close(1000)
                 return

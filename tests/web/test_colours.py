@@ -23,7 +23,7 @@ DICHROMATS = {
 
 def palette(theme: str) -> dict[str, np.ndarray]:
     """Name -> linear RGB."""
-    wanted = ':root' if theme == "light" else f':root[data-theme="{theme}"]'
+    wanted = ":root" if theme == "light" else f':root[data-theme="{theme}"]'
     body = next(body for name, body in BLOCKS if name == wanted)
     found = dict(re.findall(r"--([\w-]+): #([0-9a-f]{6})", body))
     return {name: linear(value) for name, value in found.items()}

@@ -304,6 +304,7 @@ function wire() {
   document.addEventListener("keydown", keys);
   document.addEventListener("themechange", () => page?.timeline.draw());
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => page?.timeline.draw());
+  window.addEventListener("hashchange", () => location.reload());
   window.addEventListener("online", () => page?.client?.retryNow());
   window.addEventListener("beforeunload", (event) => {
     if (page?.client && !["done", "failed"].includes(page.state.state)) event.preventDefault();
