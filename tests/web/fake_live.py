@@ -1,7 +1,7 @@
-"""A live server without models, by the book of docs/live-protocol.md: a scripted meeting is heard as its sound comes in.
+"""A live server without models, by the book of docs/live-protocol.md: it hears a scripted meeting as sound comes in.
 
-The clock is the sound: a word of the script is shown as soon as sound up to its end has come, and its segment is final a
-second after its end. `FakeLive.drop()` cuts every connection without a goodbye, as a network does.
+The clock is the sound: a word of the script is shown as soon as sound up to its end has come, and its segment is final
+a second after its end. `FakeLive.drop()` cuts every connection without a goodbye, as a network does.
 """
 
 from __future__ import annotations

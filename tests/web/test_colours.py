@@ -1,4 +1,4 @@
-"""The colours of the page: text contrast of WCAG AA in light and dark, and speakers that differ for colour-blind eyes."""
+"""The colours of the page: text contrast of WCAG AA in light and dark, speakers that differ for colour-blind eyes."""
 
 from __future__ import annotations
 

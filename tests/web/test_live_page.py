@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 
 import pytest
 
@@ -85,7 +86,7 @@ def test_people_who_talk_at_once_stand_side_by_side(tab):
         ".map((box) => [box.left, box.right, box.top])"
     )
     assert len({round(top) for _, _, top in boxes}) == 1
-    assert all(one[1] <= other[0] for one, other in zip(boxes, boxes[1:], strict=False))
+    assert all(one[1] <= other[0] for one, other in pairwise(boxes))
     tab.screen(320, 640, phone=True)
     assert tab.run("document.documentElement.scrollWidth") <= 320
     assert tab.run("document.querySelector('.scroller').scrollWidth") <= 320
