@@ -71,6 +71,7 @@ test("clocks and words", () => {
   assert.deepEqual([1, 723].map(spoken), ["1 second", "12 minutes 3 seconds"]);
   assert.equal(words({ state: "open", lag_s: 4.2 }).text, "Captions are 4 s behind");
   assert.match(words({ state: "lost", reason: "" }).text, /Your sound is kept/);
+  assert.match(words({ state: "lost", reason: "full", stood: false }).text, /^No session yet \(full\)/);
   assert.equal(words({ state: "failed", code: "unheard_of", message: "because" }).text, "Stopped: because");
 });
 

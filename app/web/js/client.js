@@ -283,7 +283,7 @@ export class LiveClient extends EventTarget {
     this._drop();
     this._failures = failures + 1;
     const wait = waitBefore(this._failures, this._rules, this._timers.random);
-    this._become("lost", { reason, retry_in_s: wait / 1000 });
+    this._become("lost", { reason, retry_in_s: wait / 1000, stood: this.session !== null });
     this._later("retry", wait, () => this._connect());
   }
 

@@ -157,6 +157,9 @@ class SessionPage extends Page {
     this.client.addEventListener("skipped", ({ detail }) => {
       toast(`Sound from ${clock(detail.from_s)} to ${clock(detail.to_s)} could not be used: ${detail.reason}`);
     });
+    this.client.addEventListener("goaway", ({ detail }) => {
+      if (detail.reason === "max_duration") toast(`This session has to end in ${Math.round(detail.within_s)} s`);
+    });
     this.client.addEventListener("error", ({ detail }) => detail.fatal || toast(detail.message));
     this.ticker = setInterval(() => this.tick(), 500);
     this.client.start();
@@ -215,11 +218,11 @@ function startOptions() {
   return options;
 }
 
-const onLevel = (value) => ($("level").value = value);
+const onLevel = (value) => ($("level").firstChild.style.transform = `scaleX(${value})`);
 
 /** Opens a source and begins a session with it; what goes wrong is said on the start card. */
 async function begin(open) {
-  if (page) return;
+  if (page) return toast("Stop this session first, then begin a new one.");
   $("problem").hidden = true;
   $("begin").disabled = true;
   try {
@@ -231,6 +234,7 @@ async function begin(open) {
   } finally {
     $("begin").disabled = false;
   }
+  return undefined;
 }
 
 const beginMicrophone = () =>

@@ -14,7 +14,7 @@ const FAILURES = {
  * {tone: "calm" | "good" | "warn" | "bad" | "done", text} for a state of the client.
  * `lag_s`: how far the captions are behind, when the server says that they are; `unsent_s`: sound waiting here.
  */
-export function describe({ state, reason, code, message, lag_s = 0, unsent_s = 0, microphone = true }) {
+export function describe({ state, reason, stood = true, code, message, lag_s = 0, unsent_s = 0, microphone = true }) {
   switch (state) {
     case "connecting":
       return { tone: "calm", text: "Connecting…" };
@@ -24,6 +24,7 @@ export function describe({ state, reason, code, message, lag_s = 0, unsent_s = 0
       return { tone: "good", text: microphone ? "Listening" : "Transcribing" };
     case "lost": {
       const kept = microphone ? " Your sound is kept." : "";
+      if (!stood) return { tone: "bad", text: `No session yet${reason ? ` (${reason})` : ": the server does not answer"}. Trying again…${kept}` };
       return { tone: "bad", text: `Connection lost${reason ? ` (${reason})` : ""}. Trying again…${kept}` };
     }
     case "stopping":
