@@ -7,12 +7,13 @@ import { blocksOf, clock } from "./transcript.js";
 import { make, nameButton, setHue } from "./dom.js";
 
 export class Captions {
-  /** `onJump(time_s)` when a time is clicked; null where there is nowhere to jump. */
-  constructor(root, transcript, { onRename, onJump = null }) {
+  /** `onJump(time_s)` when a time is clicked, or null; `write(element, segment)` fills a segment in another way. */
+  constructor(root, transcript, { onRename, onJump = null, write = null }) {
     this._root = root;
     this._transcript = transcript;
     this._onRename = onRename;
     this._onJump = onJump;
+    this._writeSegment = write;
     this._blocks = [];
     this._held = null;
     root.addEventListener("focusout", () => setTimeout(() => this._release()));
@@ -161,7 +162,9 @@ export class Captions {
   }
 
   _segment(segment, open) {
-    const element = make("span", { class: open ? "segment open" : "segment" }, segment.text);
+    const element = make("span", { class: open ? "segment open" : "segment" });
+    if (this._writeSegment) this._writeSegment(element, segment);
+    else element.textContent = segment.text;
     element.dataset.id = segment.id;
     if (open) element.title = "Still being written";
     return element;

@@ -11,10 +11,11 @@ const AXIS_PX = 18;
 
 export class Timeline {
   /** `onJump(time_s)` when a place is chosen. */
-  constructor(canvas, transcript, { onJump, label = "Timeline" }) {
+  constructor(canvas, transcript, { onJump, label = "Timeline", least_s = 30 }) {
     this._canvas = canvas;
     this._transcript = transcript;
     this._onJump = onJump;
+    this._least_s = least_s;
     this._drawn = false;
     this.position_s = 0;
     canvas.setAttribute("role", "slider");
@@ -37,7 +38,7 @@ export class Timeline {
   }
 
   get _span() {
-    return Math.max(30, this._transcript.duration_s);
+    return Math.max(this._least_s, this._transcript.duration_s);
   }
 
   _timeOf(x) {
