@@ -321,3 +321,11 @@ class Done(ServerEvent):
     duration_s: float
     segments: int
     warnings: tuple[str, ...]
+
+
+_STORED: TypeAdapter[Final | Speakers] = TypeAdapter(Annotated[Final | Speakers, Field(discriminator="type")])
+
+
+def parse_stored(text: str) -> Final | Speakers:
+    """An event that this server has written."""
+    return _STORED.validate_json(text)
