@@ -28,7 +28,7 @@ def array_out(array: NDArray[Any]) -> dict[str, Any]:
 
 
 def array_in(state: Any, dtype: str, dimensions: int) -> NDArray[Any]:  # noqa: ANN401 (JSON values)
-    """The array written by `array_out`. Raises BadState unless it has this dtype (as '<f4') and number of dimensions."""
+    """The array written by `array_out`. Raises BadState unless it has this dtype (as '<f4') and dimensions."""
     try:
         if state["dtype"] != dtype or len(state["shape"]) != dimensions:
             raise BadState(f"an array of {state['dtype']} {state['shape']} where {dtype} is due")

@@ -51,8 +51,8 @@ class LiveBlocks:
         """Segments given out so far."""
         return self._stitcher.count
 
-    def take(self, window: Window | None, local: LocalDiarization | None, end: int, cut: bool) -> list[Plan]:
-        """One window's diarization, or none; `cut`: everything up to `end` becomes final. Plans to decode, in order."""
+    def take(self, window: Window | None, local: LocalDiarization | None, cut: bool) -> list[Plan]:
+        """One window's diarization, or none; `cut`: everything so far becomes final. Plans to decode, in order."""
         labels = [] if local is None else self._tracker.push(local)
         activities = [activity for labelled in labels for activity in self._timeline.push(labelled)]
         if cut:

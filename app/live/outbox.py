@@ -1,4 +1,4 @@
-"""What waits for the reader of a session's updates: everything in order, but of partials and progress only the newest."""
+"""What waits for the reader of a session: all in order, but of partials, progress and acks only the newest."""
 
 from __future__ import annotations
 

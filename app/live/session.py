@@ -223,7 +223,7 @@ class LiveSession:
         self._give_marks()
 
     async def _window(self, item: _Item, local: LocalDiarization | None) -> None:
-        for plan in self._blocks.take(item.window, local, item.position, item.cut):
+        for plan in self._blocks.take(item.window, local, item.cut):
             self._write(await self._decode(plan))
         if item.window is not None:
             named = self._blocks.name_known()
