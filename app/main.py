@@ -18,8 +18,10 @@ from app.settings import Settings, load_settings
 from app.transport import health, openai_api, openai_models, pages, problems, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
+from app.transport.live import endpoint as live_endpoint
+from app.transport.live import service as live_service
 from app.version import installed_version
-from app.wiring import audio_limits, build_from, work_dir
+from app.wiring import audio_limits, build_from, live_limits, work_dir
 
 _log = logging.getLogger(__name__)
 
@@ -47,16 +49,22 @@ def create_app(
         if removed:
             _log.info("removed %d uploads that an earlier server left behind", removed)
         services.readiness.start()
+        database = live_service.sqlite_database(settings.data_dir / "live.sqlite")
         try:
-            yield
+            async with live_service.running(
+                running, database, live_limits(settings), audio_limits(settings), settings.live.origins
+            ) as live:
+                app.state.live = live
+                yield
         finally:
+            database.dispose()
             await services.readiness.aclose()
             if engine is None or close_engine:
                 await running.aclose()
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, health):
+    for module in (openai_api, openai_models, health, live_endpoint):
         app.include_router(module.router)
     app.include_router(pages.make_router())
     return app

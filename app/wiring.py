@@ -10,6 +10,7 @@ from app.engine.build import build_engine
 from app.engine.local import BatchRules
 from app.engine.settings import EngineSettings, WorkerSettings
 from app.settings import Settings
+from app.transport.live.limits import LiveLimits
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -52,3 +53,20 @@ def audio_limits(settings: Settings) -> AudioLimits:
 def work_dir(settings: Settings) -> Path:
     """Where uploads and sound lie while they are worked on."""
     return settings.data_dir / "work"
+
+
+def live_limits(settings: Settings) -> LiveLimits:
+    """What live sessions may cost."""
+    live = settings.live
+    return LiveLimits(
+        max_sessions=live.max_sessions,
+        max_message_bytes=live.max_message_bytes,
+        max_ahead_s=live.max_ahead_s,
+        idle_timeout_s=live.idle_timeout_s,
+        max_duration_s=live.max_duration_s,
+        resume_window_s=live.resume_window_s,
+        flush_after_s=live.flush_after_s,
+        lag_limit_s=live.lag_limit_s,
+        drain_s=live.drain_s,
+        keep_s=live.keep_s,
+    )

@@ -51,15 +51,20 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
     import uvicorn
 
     from app.main import create_app
+    from app.transport.server import DrainingServer, socket_options
 
     with listener or _listen(settings.server.host, settings.server.port) as listener:
         app = create_app(settings, engine, close_engine=True)
         config = uvicorn.Config(
-            app, log_config=None, lifespan="on", timeout_graceful_shutdown=settings.server.shutdown_timeout_s
+            app,
+            log_config=None,
+            lifespan="on",
+            timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
+            **socket_options(settings.live.max_message_bytes),
         )
         address, port = listener.getsockname()[:2]
         _log.info("listening on http://%s:%d, API documentation at /docs", address, port)
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await DrainingServer(config, app).serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -329,3 +329,8 @@ _STORED: TypeAdapter[Final | Speakers] = TypeAdapter(Annotated[Final | Speakers,
 def parse_stored(text: str) -> Final | Speakers:
     """An event that this server has written."""
     return _STORED.validate_json(text)
+
+
+def parse_done(text: str) -> Done:
+    """The `done` event of a session that is over."""
+    return Done.model_validate_json(text)

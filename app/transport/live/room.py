@@ -123,7 +123,6 @@ class Room:
             )
         elif isinstance(update, core.Ack):
             checkpoint = Checkpoint(update.samples, self.revision, await asyncio.to_thread(update.snapshot.dump))
-            self._known.clear()
             await self._store.commit(self.record.id, self.record.epoch, (), checkpoint, self._expires_s())
             self._tell(wire.Ack(revision=self.revision, samples=update.samples))
         elif isinstance(update, core.Progress):
