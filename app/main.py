@@ -18,12 +18,14 @@ from app.jobs.store import Store
 from app.jobs.worker import Worker
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
-from app.transport import health, openai_api, openai_models, problems, speakers, uploads
+from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
+from app.transport.live import endpoint as live_endpoint
+from app.transport.live import service as live_service
 from app.transport.recordings import routes as recordings
 from app.version import installed_version
-from app.wiring import audio_limits, build_from, store_from, work_dir, worker_rules
+from app.wiring import audio_limits, build_from, live_limits, store_from, work_dir, worker_rules
 
 _log = logging.getLogger(__name__)
 
@@ -56,7 +58,15 @@ def create_app(
         if settings.jobs.in_server:
             await worker.start()
         try:
-            yield
+            async with live_service.running(
+                running,
+                store.database.engine,
+                live_limits(settings),
+                audio_limits(settings),
+                settings.live.origins,
+            ) as live:
+                app.state.live = live
+                yield
         finally:
             await worker.aclose()
             await services.readiness.aclose()
@@ -66,8 +76,9 @@ def create_app(
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, recordings, speakers, health):
+    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, health):
         app.include_router(module.router)
+    app.include_router(pages.make_router())
     return app
 
 

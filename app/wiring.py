@@ -17,6 +17,7 @@ from app.jobs.store import Store, open_store
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
+from app.transport.live.limits import LiveLimits
 
 
 def engine_settings(settings: Settings) -> EngineSettings:
@@ -100,4 +101,21 @@ def worker_rules(settings: Settings) -> WorkerRules:
             likeness=jobs.speaker_likeness,
         ),
         retention=RetentionRules(jobs.audio_ttl_s, jobs.transcript_ttl_s),
+    )
+
+
+def live_limits(settings: Settings) -> LiveLimits:
+    """What live sessions may cost."""
+    live = settings.live
+    return LiveLimits(
+        max_sessions=live.max_sessions,
+        max_message_bytes=live.max_message_bytes,
+        max_ahead_s=live.max_ahead_s,
+        idle_timeout_s=live.idle_timeout_s,
+        max_duration_s=live.max_duration_s,
+        resume_window_s=live.resume_window_s,
+        flush_after_s=live.flush_after_s,
+        lag_limit_s=live.lag_limit_s,
+        drain_s=live.drain_s,
+        keep_s=live.keep_s,
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 import av
 
@@ -12,7 +13,6 @@ from app.audio.limits import AudioLimits
 from app.audio.media import AudioWarning, Warnings
 from app.audio.mix import to_float
 from app.audio.mpeg import LostFrames
-from app.audio.source import SourceFile
 from app.core.types import FloatArray
 from app.errors import AudioUnreadable
 
@@ -33,10 +33,17 @@ class Sound:
     samples: FloatArray
 
 
+class Source(Protocol):
+    """Where the bytes come from."""
+
+    def progressed(self) -> None:
+        """Sound came out."""
+
+
 class Decoder:
     """Reads one stream from its start to its end, once."""
 
-    def __init__(self, source: SourceFile, audio: OpenAudio, limits: AudioLimits, warnings: Warnings) -> None:
+    def __init__(self, source: Source, audio: OpenAudio, limits: AudioLimits, warnings: Warnings) -> None:
         self._source = source
         self._audio = audio
         self._limits = limits

@@ -1,4 +1,7 @@
-"""`crosstalk bench`: error rates and speed over meetings with known answers; the cost of the job queue."""
+"""`crosstalk bench`: error rates and speed over meetings with known answers; the cost of the job queue.
+
+Live latency and load are in `bench_live.py`.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli import output
+from app.cli import bench_live, output
 from app.cli.tools import tools_of
 from app.errors import OptionInvalid, SetupError
 from app.observe import set_up_logging
@@ -17,6 +20,9 @@ from app.settings import load_settings
 from app.wiring import store_from
 
 command = typer.Typer(no_args_is_help=True)
+command.command()(bench_live.latency)
+command.command()(bench_live.load)
+command.command("serve-recorded", hidden=True)(bench_live.serve_recorded)
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Audio files, each with NAME.rttm and/or its words.")]
 Groups = Annotated[list[str] | None, typer.Option("--group", help="Only this sub-folder; may be given again.")]

@@ -14,6 +14,7 @@ import typer
 
 from app.cli import bench, models
 from app.cli.failures import ExitCode, ReaderGone, report
+from app.cli.live import live
 from app.cli.output import write_stdout
 from app.cli.serve import serve
 from app.cli.tools import EngineBuilder, Tools
@@ -33,6 +34,7 @@ command = typer.Typer(
 command.command()(transcribe)
 command.command()(serve)
 command.command()(worker)
+command.command()(live)
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
 

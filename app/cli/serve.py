@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from app.cli.tools import EngineBuilder, tools_of
+from app.engine.base import Engine
 from app.errors import SetupError
 from app.observe import set_up_logging
 from app.settings import Settings, load_settings
@@ -38,22 +39,32 @@ def serve(
 
 
 async def _serve(settings: Settings, build: EngineBuilder) -> None:
+    # The port is taken first: a wrong one is told before the models are loaded, which takes seconds.
+    with _listen(settings.server.host, settings.server.port) as listener:
+        # The engine is built before the server starts, so that missing weights end in one line and no traceback.
+        await serve_engine(settings, await build(settings), listener)
+
+
+async def serve_engine(settings: Settings, engine: Engine, listener: socket.socket | None = None) -> None:
+    """Serve an engine that is ready, and close it at the end. Raises SetupError when the address is taken."""
     # Imported here: every other command starts in half the time without a web framework.
     import uvicorn
 
     from app.main import create_app
+    from app.transport.server import DrainingServer, socket_options
 
-    listener = _listen(settings.server.host, settings.server.port)
-    # The engine is built before the server starts, so that missing weights end in one line instead of a traceback.
-    with listener:
-        engine = await build(settings)
+    with listener or _listen(settings.server.host, settings.server.port) as listener:
         app = create_app(settings, engine, close_engine=True)
         config = uvicorn.Config(
-            app, log_config=None, lifespan="on", timeout_graceful_shutdown=settings.server.shutdown_timeout_s
+            app,
+            log_config=None,
+            lifespan="on",
+            timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
+            **socket_options(settings.live.max_message_bytes),
         )
         address, port = listener.getsockname()[:2]
         _log.info("listening on http://%s:%d, API documentation at /docs", address, port)
-        await uvicorn.Server(config).serve(sockets=[listener])
+        await DrainingServer(config, app).serve(sockets=[listener])
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from app.core.state import BadState, State, array_in, array_out
 from app.core.types import FloatArray, FrameGrid, Labelled, LocalDiarization, VoiceRun
 
 IntArray = NDArray[np.int64]
@@ -32,10 +33,12 @@ class Names:
     def __init__(self, grid: FrameGrid) -> None:
         self._grid = grid
         self._frames: IntArray = np.full(0, NOBODY, dtype=np.int64)
+        self._base = 0
+        self._last: dict[int, int] = {}
 
     def add(self, run: VoiceRun, speaker: int) -> None:
         """Write a run's speaker over its frames."""
-        first, last = self._frame(run.start), self._frame(run.end)
+        first, last = (max(0, self._frame(sample) - self._base) for sample in (run.start, run.end))
         if last > len(self._frames):
             grown = np.full(max(last, 2 * len(self._frames)), NOBODY, dtype=np.int64)
             grown[: len(self._frames)] = self._frames
@@ -44,14 +47,40 @@ class Names:
 
     def within(self, start: int, frames: int) -> IntArray:
         """Speakers of the frames of a window that starts at sample `start`, (frames,) int64, NOBODY where unknown."""
-        first = start // self._grid.step
-        found = self._frames[first : first + frames]
-        return np.pad(found, (0, frames - len(found)), constant_values=NOBODY)
+        first = start // self._grid.step - self._base
+        found = self._frames[max(0, first) : max(0, first + frames)]
+        before = min(frames, max(0, -first))
+        return np.pad(found, (before, frames - before - len(found)), constant_values=NOBODY)
 
     def nearest(self, frame: int, but: Sequence[int] = ()) -> int:
         """The speaker recognised nearest to a frame of the meeting, other than `but`; NOBODY when there is none."""
         known = np.flatnonzero((self._frames != NOBODY) & ~np.isin(self._frames, list(but)))
-        return int(self._frames[known[np.abs(known - frame).argmin()]]) if len(known) else NOBODY
+        if len(known):
+            return int(self._frames[known[np.abs(known + self._base - frame).argmin()]])
+        earlier = [(last, speaker) for speaker, last in self._last.items() if speaker not in but]
+        return max(earlier)[1] if earlier else NOBODY
+
+    def forget(self, before: int) -> None:
+        """Keep of everything before a sample only when each speaker was last recognised: bounds the memory."""
+        count = min(len(self._frames), max(0, self._frame(before) - self._base))
+        gone = self._frames[:count]
+        for speaker in np.unique(gone[gone != NOBODY]).tolist():
+            self._last[speaker] = self._base + int(np.flatnonzero(gone == speaker)[-1])
+        self._frames = self._frames[count:].copy()
+        self._base += count
+
+    def dump(self) -> State:
+        """The state as JSON values."""
+        return {"base": self._base, "frames": array_out(self._frames), "last": sorted(self._last.items())}
+
+    def restore(self, state: State) -> None:
+        """Go on from `dump`. Raises BadState."""
+        try:
+            self._base = int(state["base"])
+            self._last = {int(speaker): int(last) for speaker, last in state["last"]}
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadState("the names' state is damaged") from error
+        self._frames = array_in(state.get("frames"), "<i8", 1)
 
     def _frame(self, sample: int) -> int:
         return max(0, (sample - self._grid.offset + self._grid.step // 2) // self._grid.step)

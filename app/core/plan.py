@@ -5,9 +5,11 @@ In: `Turn`s in the order of their starts. Out: `Plan`s, cut where nobody speaks 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from app.core.block import StreamClosed
+from app.core.state import BadState, State
 from app.core.types import DecodeTurn, Turn
 
 
@@ -55,6 +57,27 @@ class Planner:
         self._group.append(item)
         return plans
 
+    def release(self, upcoming: Sequence[Turn] = ()) -> list[Plan]:
+        """Give out the turns so far without waiting for company; `upcoming`: turns known to come, as context."""
+        self._check_open()
+        if not self._group:
+            return []
+        plan = self._emit(len(self._group), None, upcoming)
+        self._before = [turn for turn in self._before if turn.end > plan.start - self._room]
+        return [plan]
+
+    def dump(self) -> State:
+        """The state as JSON values; right behind a `release` only, when no turn waits."""
+        return {"index": self._index, "before": [[t.start, t.end, t.speaker] for t in self._before]}
+
+    def restore(self, state: State) -> None:
+        """Go on from `dump`. Raises BadState."""
+        try:
+            self._index = int(state["index"])
+            self._before = [Turn(int(start), int(end), int(speaker)) for start, end, speaker in state["before"]]
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadState("the planner's state is damaged") from error
+
     def flush(self) -> list[Plan]:
         self._check_open()
         self._closed = True
@@ -77,12 +100,12 @@ class Planner:
                 best, best_pause = count, pause
         return best
 
-    def _emit(self, count: int, upcoming: Turn | None) -> Plan:
+    def _emit(self, count: int, upcoming: Turn | None, known: Sequence[Turn] = ()) -> Plan:
         asked, rest = self._group[:count], self._group[count:]
         start = asked[0].start - self._rules.margin_samples
         end = max(turn.end for turn in asked) + self._rules.margin_samples
         after = [*rest, upcoming] if upcoming is not None else rest
-        context = [turn for turn in (*self._before, *after) if turn.start < end and turn.end > start]
+        context = [turn for turn in (*self._before, *after, *known) if turn.start < end and turn.end > start]
         turns = sorted(
             [DecodeTurn(turn.start, turn.end, turn.speaker) for turn in asked]
             + [DecodeTurn(max(turn.start, start, 0), min(turn.end, end), turn.speaker, ask=False) for turn in context],

@@ -16,6 +16,7 @@ import numpy as np
 
 from app.core.block import StreamClosed
 from app.core.labelling import Names, label, longest_first, similarity
+from app.core.state import BadState, State, array_in, array_out
 from app.core.types import FloatArray, FrameGrid, Labelled, LocalDiarization, SpeakerCount, VoiceRun
 
 
@@ -26,12 +27,18 @@ class TrackerRules:
     min_run_samples: a run shorter than this does not found a speaker.
     neighbour_say: how much a local speaker's name in this window counts for its other runs, as a difference of cosine.
     profile_samples: a profile forgets speech older than about this much: it follows a voice, in bounded memory.
+    max_speakers: no more profiles than this; further voices go to the nearest one.
+    repeat: how many windows hear each stretch of speech (live windows overlap); it counts that much less in each.
+    memory_samples: who spoke when is forgotten behind this much sound; None = never (recordings).
     """
 
     threshold: float = 0.45
     min_run_samples: int = 24_000
     neighbour_say: float = 0.15
     profile_samples: int = 1_920_000
+    max_speakers: int = 64
+    repeat: float = 1.0
+    memory_samples: int | None = None
 
 
 @dataclass(slots=True)
@@ -41,8 +48,8 @@ class _Profile:
     total: FloatArray
     weight: float = 0.0
 
-    def add(self, run: VoiceRun, limit: int) -> None:
-        length = run.end - run.start
+    def add(self, run: VoiceRun, limit: int, repeat: float) -> None:
+        length = (run.end - run.start) / repeat
         self.total = self.total + run.voice * np.float32(length)
         self.weight += length
         if self.weight > limit:
@@ -59,6 +66,8 @@ class SpeakerTracker:
         self._most = count.exact if count.exact is not None else count.max
         self._profiles: list[_Profile] = []
         self._names = Names(grid)
+        self.heard: list[tuple[VoiceRun, int]] = []
+        """The runs of the last window and whose each is."""
         self._closed = False
 
     @property
@@ -67,14 +76,43 @@ class SpeakerTracker:
 
     def push(self, item: LocalDiarization) -> list[Labelled]:
         self._check_open()
+        self.heard = []
         slots: dict[int, int] = {}
         for i in longest_first(item.runs):
             run = item.runs[i]
             speaker = self._recognise(run, slots)
             slots.setdefault(run.local_speaker, speaker)
-            self._profiles[speaker].add(run, self._rules.profile_samples)
+            self._profiles[speaker].add(run, self._rules.profile_samples, self._rules.repeat)
             self._names.add(run, speaker)
+            self.heard.append((run, speaker))
+        if self._rules.memory_samples is not None:
+            self._names.forget(item.end - self._rules.memory_samples)
         return [label(item, self._names, self._grid, len(self._profiles))]
+
+    def voice(self, speaker: int) -> FloatArray:
+        """(dim,) float32: how a speaker sounds, as a sum of voice vectors."""
+        return self._profiles[speaker].total
+
+    def weight(self, speaker: int) -> float:
+        """Speech behind a speaker's profile, in samples."""
+        return self._profiles[speaker].weight
+
+    def rewrite(self, speaker: int, total: FloatArray, weight: float) -> None:
+        """Replace a profile by what a later look found. A speaker without speech keeps its place, sounds like nobody
+        and so is never recognised again."""
+        self._profiles[speaker] = _Profile(total, weight)
+
+    def dump(self) -> State:
+        """The state as JSON values."""
+        return {"profiles": [[array_out(p.total), p.weight] for p in self._profiles], "names": self._names.dump()}
+
+    def restore(self, state: State) -> None:
+        """Go on from `dump`. Raises BadState."""
+        try:
+            self._profiles = [_Profile(array_in(total, "<f4", 1), float(weight)) for total, weight in state["profiles"]]
+            self._names.restore(state["names"])
+        except (KeyError, TypeError) as error:
+            raise BadState("the tracker's state is damaged") from error
 
     def flush(self) -> list[Labelled]:
         self._check_open()
@@ -99,7 +137,8 @@ class SpeakerTracker:
         return int(np.argmax(scores))
 
     def _may_grow(self) -> bool:
-        return self._most is None or len(self._profiles) < self._most
+        most = self._rules.max_speakers if self._most is None else min(self._most, self._rules.max_speakers)
+        return len(self._profiles) < most
 
     def _check_open(self) -> None:
         if self._closed:

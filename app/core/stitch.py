@@ -49,12 +49,52 @@ class Stitcher:
         first = min((_start(turn) for turn in fresh), default=self._start)
         held = [turn for turn in held if turn.words]
         self._held = [turn for turn in held if _start(turn) >= first] + fresh
-        return self._segments([turn for turn in held if _start(turn) < first])
+        return self.segments([turn for turn in held if _start(turn) < first])
 
     def flush(self) -> list[Segment]:
         self._check_open()
         self._closed = True
-        return self._segments([turn for turn in self._settle(self._held) if turn.words])
+        return self.segments([turn for turn in self._settle(self._held) if turn.words])
+
+    @property
+    def count(self) -> int:
+        """Segments given out so far."""
+        return self._count
+
+    @property
+    def last_start(self) -> int:
+        """Start of the last segment."""
+        return self._start
+
+    def go_on(self, count: int, start: int) -> None:
+        """Number further segments from `count` on; none starts before `start`."""
+        self._count, self._start = count, start
+
+    def without_given(self, given: Sequence[DecodedTurn], turns: Sequence[DecodedTurn]) -> list[DecodedTurn]:
+        """`turns` without the words that belong to another of them or to one of `given`; those left without any are
+        left out."""
+        fresh = self._settle([turn for turn in (self._trim(turn) for turn in turns) if turn.words])
+        kept = []
+        for turn in fresh:
+            for old in given:
+                if turn.words and overlap(_start(turn), _end(turn), _start(old), _end(old)):
+                    turn = self._without_old(old, turn)
+            if turn.words:
+                kept.append(turn)
+        return kept
+
+    def _without_old(self, old: DecodedTurn, fresh: DecodedTurn) -> DecodedTurn:
+        pairs = _echoes(old.words, fresh.words, self._rules.echo_samples)
+        long_run = _runs(pairs, self._rules.echo_words)
+        both = {
+            pair
+            for pair in pairs
+            if old.turn.speaker != fresh.turn.speaker
+            and _holds(old.turn, old.words[pair[0]])
+            and _holds(fresh.turn, fresh.words[pair[1]])
+        }
+        # One speaker cannot say a word twice at a moment; two can ("yeah"), but not several words in a row.
+        return _without(fresh, {pair[1] for pair in pairs if pair not in both or pair in long_run})
 
     def _trim(self, decoded: DecodedTurn) -> DecodedTurn:
         """Drop words further outside the turn than the margin; a decoder heard them in its context, not in this
@@ -99,7 +139,8 @@ class Stitcher:
                 drop_a.add(i)
         return _without(a, drop_a), _without(b, drop_b)
 
-    def _segments(self, turns: Sequence[DecodedTurn]) -> list[Segment]:
+    def segments(self, turns: Sequence[DecodedTurn]) -> list[Segment]:
+        """Number settled turns as segments, in the order of their starts."""
         segments = []
         for decoded in sorted(turns, key=lambda turn: (_start(turn), turn.turn.speaker)):
             self._start = max(self._start, _start(decoded))

@@ -7,11 +7,13 @@ pauses.
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from app.core.block import StreamClosed
+from app.core.state import BadState, State, array_in, array_out
 from app.core.types import Activity, FloatArray, FrameGrid, Turn
 
 DIP_FRAMES = 9
@@ -73,6 +75,47 @@ class TurnFinder:
             voice.active = False
             self._close(speaker, voice, self._next + self._min_off)
         return self._settled()
+
+    def cut(self) -> list[Turn]:
+        """Close every turn where the activity ends; the stream goes on."""
+        self._check_open()
+        for speaker, voice in enumerate(self._voices):
+            voice.active = False
+            self._close(speaker, voice, self._next + self._min_off)
+        self._closed = True
+        done = self._settled()
+        self._closed = False
+        return done
+
+    def preview(self, item: Activity) -> list[Turn]:
+        """Turns as they would be if the sound ended behind `item`, without those given out; changes nothing."""
+        ahead = copy.deepcopy(self)
+        return sorted([*ahead.push(item), *ahead.flush()])
+
+    def waiting(self) -> list[Turn]:
+        """Turns that are closed but not given out yet, and open ones as far as they are known now."""
+        return sorted([*self._ready, *self.open_turns()])
+
+    def dump(self) -> State:
+        """The state as JSON values."""
+        return {
+            "voices": [[v.start, v.end, v.active, array_out(v.trace)] for v in self._voices],
+            "ready": [[t.start, t.end, t.speaker] for t in self._ready],
+            "next": self._next,
+            "end": self._end,
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `dump`. Raises BadState."""
+        try:
+            self._voices = [
+                _Voice(None if start is None else int(start), int(end), bool(active), array_in(trace, "<f4", 1))
+                for start, end, active, trace in state["voices"]
+            ]
+            self._ready = [Turn(int(start), int(end), int(speaker)) for start, end, speaker in state["ready"]]
+            self._next, self._end = int(state["next"]), int(state["end"])
+        except (KeyError, TypeError, ValueError) as error:
+            raise BadState("the turn finder's state is damaged") from error
 
     def open_turns(self) -> list[Turn]:
         """Turns that may still grow, as far as they are known now."""

@@ -15,7 +15,8 @@ import openai
 import uvicorn
 
 from app.main import create_app
-from app.settings import LimitsGroup, ServerGroup, Settings
+from app.settings import LimitsGroup, LiveGroup, ServerGroup, Settings
+from app.transport.server import DrainingServer, socket_options
 from tests.engine.fake_worker import Line, meeting
 
 SCRIPT = (
@@ -39,10 +40,13 @@ def wav(samples=None, rate: int = 16_000) -> bytes:
     return buffer.getvalue()
 
 
-def settings(tmp_path, server=None, limits=None) -> Settings:
+def settings(tmp_path, server=None, limits=None, live=None) -> Settings:
     """Defaults but for what is given."""
     return Settings(
-        data_dir=tmp_path / "data", server=ServerGroup(**(server or {})), limits=LimitsGroup(**(limits or {}))
+        data_dir=tmp_path / "data",
+        server=ServerGroup(**(server or {})),
+        limits=LimitsGroup(**(limits or {})),
+        live=LiveGroup(**(live or {})),
     )
 
 
@@ -50,8 +54,9 @@ def settings(tmp_path, server=None, limits=None) -> Settings:
 def serving(engine, chosen: Settings) -> Iterator[str]:
     """The base URL of a server that ends with the context."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(create_app(chosen, engine), log_config=None, lifespan="on", ws="none")
-    server = uvicorn.Server(config)
+    app = create_app(chosen, engine)
+    options = socket_options(chosen.live.max_message_bytes)
+    server = DrainingServer(uvicorn.Config(app, log_config=None, lifespan="on", **options), app)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
     thread.start()
     try:

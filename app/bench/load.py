@@ -1,0 +1,176 @@
+"""How many live streams a server carries: add streams, each in real time, until captions are too late.
+
+A server's URL, a sound -> LoadStep per number of streams. The lag of a stream is the time from sending a `mark` to its
+echo: the sound before it has been worked on by then. Bounded in streams and in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, field
+
+from app.bench.live_trace import percentile
+from app.client import AudioFormat, Final, LiveClient, LiveFailed, LiveOptions, RetryRules
+from app.client.pacing import send_paced
+
+MARK_EVERY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class LoadOptions:
+    """max_streams: then it ends, whatever the lag; batch: streams added at once; hold_s: how long each number is
+    measured; lag_limit_s: the p90 of the lag that ends it"""
+
+    urls: tuple[str, ...]
+    max_streams: int = 100
+    batch: int = 10
+    hold_s: float = 15.0
+    lag_limit_s: float = 2.0
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Of the server, at a moment."""
+
+    rss_bytes: int
+    cpu_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class LoadStep:
+    """Measured with so many streams. lag: seconds; cores: processor seconds per second; finals: received meanwhile."""
+
+    streams: int
+    lag_p50_s: float | None
+    lag_p90_s: float | None
+    lag_max_s: float | None
+    finals: int
+    lost: int
+    rss_bytes: int | None = None
+    cores: float | None = None
+
+
+@dataclass(slots=True)
+class _Counts:
+    """Of all streams, since the last step."""
+
+    lags: list[float] = field(default_factory=list)
+    pending: dict[int, float] = field(default_factory=dict)
+    finals: int = 0
+    failures: list[LiveFailed] = field(default_factory=list)
+
+
+async def run_load(
+    loop_sound: bytes,
+    options: LoadOptions,
+    usage: Callable[[], Usage] | None = None,
+    on_step: Callable[[LoadStep], None] | None = None,
+) -> list[LoadStep]:
+    """Steps of growing numbers of streams, all playing `loop_sound` (16-bit mono, 16 kHz) without an end.
+
+    Ends after the first step whose lag is above the limit or that lost a stream, or at `max_streams`.
+    """
+    steps: list[LoadStep] = []
+    counts = _Counts()
+    async with AsyncExitStack() as stack:
+        group = await stack.enter_async_context(_Streams(loop_sound, options.urls, counts))
+        while len(group) < options.max_streams:
+            for _ in range(min(options.batch, options.max_streams - len(group))):
+                group.add()
+                # Meetings do not begin in step: spread over the second, so do their windows.
+                await asyncio.sleep(1.0 / options.batch)
+            step = await _step(len(group), counts, options.hold_s, usage)
+            steps.append(step)
+            if on_step is not None:
+                on_step(step)
+            if step.lost or (step.lag_p90_s or 0.0) > options.lag_limit_s:
+                break
+    return steps
+
+
+async def _step(streams: int, counts: _Counts, hold_s: float, usage: Callable[[], Usage] | None) -> LoadStep:
+    clock = asyncio.get_running_loop().time
+    counts.lags.clear()
+    counts.finals = 0
+    before, begun = usage() if usage else None, clock()
+    await asyncio.sleep(hold_s)
+    after, took = usage() if usage else None, clock() - begun
+    # What has no echo yet is at least so late already.
+    lags = [*counts.lags, *(age for sent in counts.pending.values() if (age := clock() - sent) > MARK_EVERY_S)]
+    return LoadStep(
+        streams=streams,
+        lag_p50_s=percentile(lags, 0.5),
+        lag_p90_s=percentile(lags, 0.9),
+        lag_max_s=max(lags, default=None),
+        finals=counts.finals,
+        lost=len(counts.failures),
+        rss_bytes=after.rss_bytes if after else None,
+        cores=(after.cpu_s - before.cpu_s) / took if after and before else None,
+    )
+
+
+class _Streams:
+    """All streams; leaving the context ends them."""
+
+    def __init__(self, loop_sound: bytes, urls: tuple[str, ...], counts: _Counts) -> None:
+        self._sound = loop_sound
+        self._urls = urls
+        self._counts = counts
+        self._tasks: list[asyncio.Task[None]] = []
+
+    def __len__(self) -> int:
+        return len(self._tasks)
+
+    async def __aenter__(self) -> _Streams:
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        for task in self._tasks:
+            task.cancel()
+        for ended in await asyncio.gather(*self._tasks, return_exceptions=True):
+            if isinstance(ended, Exception):
+                raise ended
+
+    def add(self) -> None:
+        """One more."""
+        self._tasks.append(asyncio.create_task(self._stream(len(self._tasks))))
+
+    async def _stream(self, number: int) -> None:
+        rules = RetryRules(give_up_s=5.0)
+        try:
+            async with (
+                LiveClient(self._urls, LiveOptions(language="en"), rules) as client,
+                asyncio.TaskGroup() as group,
+            ):
+                group.create_task(_play(client, self._sound))
+                group.create_task(_marks(client, number, self._counts))
+                async for event in client:
+                    self._counts.finals += isinstance(event, Final)
+        except* LiveFailed as failed:
+            self._counts.failures.append(_first(failed))
+
+
+def _first(group: BaseExceptionGroup[LiveFailed]) -> LiveFailed:
+    inner = group.exceptions[0]
+    return inner if isinstance(inner, LiveFailed) else _first(inner)
+
+
+async def _play(client: LiveClient, sound: bytes) -> None:
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield sound
+
+    await send_paced(client, endless(), AudioFormat(), 1.0)
+
+
+async def _marks(client: LiveClient, number: int, counts: _Counts) -> None:
+    clock = asyncio.get_running_loop().time
+    index = 0
+    while True:
+        await asyncio.sleep(MARK_EVERY_S)
+        index += 1
+        counts.pending[number] = clock()
+        await client.mark(f"m{index}")
+        counts.lags.append(clock() - counts.pending.pop(number))

@@ -1,0 +1,181 @@
+"""All blocks of a live session between the diarization and the decoder, and between the decoder and the segments.
+
+    LocalDiarization -> tracker -> timeline -> turns -> plans            Decoded -> stitcher -> segments -> reviser
+
+Synchronous and deterministic: what comes out depends on what was pushed only. `dump` and `restore` are exact.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from app.core.labelling import similarity
+from app.core.live_stitch import LiveStitcher
+from app.core.plan import Plan, Planner, PlanRules
+from app.core.reviser import Change, Reviser
+from app.core.speakers import SpeakerTracker
+from app.core.state import BadState, State
+from app.core.timeline import Timeline
+from app.core.turns import TurnFinder
+from app.core.types import Decoded, DecodedTurn, EngineSpec, LocalDiarization, Segment, Turn, Window
+from app.live.rules import LiveRules
+from app.live.updates import LiveOptions, Revision
+
+
+class LiveBlocks:
+    """The state of a live session. Bounded, whatever its length."""
+
+    def __init__(self, spec: EngineSpec, options: LiveOptions, rules: LiveRules) -> None:
+        self._rules = rules
+        self._known = options.known
+        self._step = max(1, rules.step_samples // spec.grid.step) * spec.grid.step
+        self._grid = spec.grid
+        self._tracker = SpeakerTracker(spec.grid, options.speakers, rules.tracker)
+        self._timeline = Timeline(spec.grid, rules.edge_samples, rules.right_samples)
+        self._turns = TurnFinder(spec.grid, rules.turns)
+        self._planner = Planner(PlanRules(spec.max_decode_samples, rules.margin_samples))
+        self._stitcher = LiveStitcher(rules.stitch)
+        self._reviser = Reviser(options.speakers, rules.reviser)
+        self._merged: dict[int, int] = {}
+        self._committed: dict[int, int] = {}
+        self._found: dict[str, int] = {}
+        self.names: dict[int, str] = {}
+
+    @property
+    def step_samples(self) -> int:
+        """The step on the frame grid."""
+        return self._step
+
+    @property
+    def count(self) -> int:
+        """Segments given out so far."""
+        return self._stitcher.count
+
+    def take(self, window: Window | None, local: LocalDiarization | None, cut: bool) -> list[Plan]:
+        """One window's diarization, or none; `cut`: everything so far becomes final. Plans to decode, in order."""
+        labels = [] if local is None else self._tracker.push(local)
+        activities = [activity for labelled in labels for activity in self._timeline.push(labelled)]
+        if cut:
+            activities += self._timeline.cut()
+        turns = [turn for activity in activities for turn in self._turns.push(activity)]
+        if cut:
+            turns += self._turns.cut()
+        plans = []
+        for turn in sorted(turns):
+            self._committed[turn.speaker] = max(turn.end, self._committed.get(turn.speaker, 0))
+            plans += self._planner.push(turn)
+        plans += self._planner.release(self._turns.waiting())
+        if window is not None:
+            self._remember(window)
+        return plans
+
+    def _remember(self, window: Window) -> None:
+        """Keep the voices that the next window will not hear again."""
+        oldest = window.end - self._rules.reach_samples + self._step
+        for run, speaker in self._tracker.heard:
+            if (run.start + run.end) // 2 < oldest:
+                self._reviser.hear(run, self.resolve(speaker), window.index)
+
+    def name_known(self) -> Revision | None:
+        """Enrolled people recognised among those heard in the last window."""
+        names: dict[int, str] = {}
+        for speaker in sorted({self.resolve(speaker) for _, speaker in self._tracker.heard}):
+            if speaker in self._found.values() or self._tracker.weight(speaker) < self._rules.known_samples:
+                continue
+            total = self._tracker.voice(speaker)
+            free = [(similarity(total, k.voice), k.id, k.name) for k in self._known if k.id not in self._found]
+            best = max(free, default=(-1.0, "", ""))
+            if best[0] >= self._rules.known_threshold:
+                self._found[best[1]] = speaker
+                names[speaker] = best[2]
+        self.names.update(names)
+        return Revision({}, names) if names else None
+
+    def settled(self) -> int:
+        """All turns that start before this sample are final."""
+        tentative = self._timeline.tentative()
+        border = max(0, self._grid.offset + tentative.first * self._grid.step - self._grid.step)
+        return min([border, *(turn.start for turn in self._turns.waiting())])
+
+    def open_turns(self) -> list[Turn]:
+        """Turns that are not final, as they look now."""
+        return [replace(t, speaker=self.resolve(t.speaker)) for t in self._turns.preview(self._timeline.tentative())]
+
+    def committed(self, speaker: int) -> int:
+        """End of a speaker's last final turn."""
+        return max((end for s, end in self._committed.items() if self.resolve(s) == speaker), default=0)
+
+    def stitch(self, decoded: Decoded) -> list[Segment]:
+        """Segments that an answer to a plan completes."""
+        segments = [replace(s, speaker=self.resolve(s.speaker)) for s in self._stitcher.push(decoded)]
+        for segment in segments:
+            self._reviser.note(segment)
+        return segments
+
+    def tentative(self, decoded: Decoded) -> list[DecodedTurn]:
+        """An answer about open turns without words that are final already; changes nothing."""
+        kept = []
+        for turn in self._stitcher.preview(decoded):
+            after = self.committed(turn.turn.speaker)
+            words = tuple(word for word in turn.words if (word.start + word.end) // 2 >= after)
+            if words:
+                kept.append(replace(turn, words=words))
+        return kept
+
+    def due(self, end: int) -> bool:
+        """Whether `revise` is due, with the sound at `end`."""
+        return self._reviser.due(end)
+
+    def revise(self, end: int) -> Revision | None:
+        """Look again at who is who. Blocking, some 10 ms."""
+        change = self._reviser.look(end)
+        self._apply(change)
+        return Revision(change.segments, {}) if change.segments else None
+
+    def resolve(self, speaker: int) -> int:
+        """The speaker that one who was merged into another is now."""
+        while speaker in self._merged:
+            speaker = self._merged[speaker]
+        return speaker
+
+    def dump(self) -> State:
+        """The state as JSON values; right behind `take` and the stitching of its plans only."""
+        return {
+            "tracker": self._tracker.dump(),
+            "timeline": self._timeline.dump(),
+            "turns": self._turns.dump(),
+            "planner": self._planner.dump(),
+            "stitcher": self._stitcher.dump(),
+            "reviser": self._reviser.dump(),
+            "merged": sorted(self._merged.items()),
+            "committed": sorted(self._committed.items()),
+            "found": sorted(self._found.items()),
+            "names": sorted(self.names.items()),
+        }
+
+    def restore(self, state: State) -> None:
+        """Go on from `dump`. Raises BadState."""
+        try:
+            self._tracker.restore(state["tracker"])
+            self._timeline.restore(state["timeline"])
+            self._turns.restore(state["turns"])
+            self._planner.restore(state["planner"])
+            self._stitcher.restore(state["stitcher"])
+            self._reviser.restore(state["reviser"])
+            self._merged = {int(gone): int(now) for gone, now in state["merged"]}
+            self._committed = {int(speaker): int(end) for speaker, end in state["committed"]}
+            self._found = {str(known): int(speaker) for known, speaker in state["found"]}
+            self.names = {int(speaker): str(name) for speaker, name in state["names"]}
+        except BadState:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise BadState("a part of the state is missing or damaged") from error
+
+    def _apply(self, change: Change) -> None:
+        for gone, now in change.merged.items():
+            if self.resolve(now) != gone:
+                self._merged[gone] = now
+                self._tracker.rewrite(gone, self._tracker.voice(gone) * 0, 0.0)
+        for profile in change.profiles:
+            weight = min(profile.weight, float(self._rules.tracker.profile_samples))
+            self._tracker.rewrite(profile.speaker, profile.total * (weight / profile.weight), weight)

@@ -1,0 +1,349 @@
+"""The driver paced by incoming sound: the blocks and the engine of recordings, window by window as the sound comes.
+
+    session = LiveSession(engine, LiveOptions())
+    async with session:
+        await session.push(samples)            # float32 16 kHz; returns when accepted, `ahead_samples` tells what waits
+        async for update in session.updates(): # one reader; ends after Finished; raises the engine's CrosstalkError
+            ...
+
+Windows are worked on strictly one after the other (diarize, turns, decode, stitch), so finals, their ids and revisions
+depend on the sound and the places of `flush` alone, never on packets or speed; a snapshot between two windows is
+exact. Partials depend on speed: one decode in flight at most, only when no sound waits, and never more than half the
+time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Literal, Self
+
+import numpy as np
+
+from app.core.live_windows import LiveWindower
+from app.core.plan import Plan
+from app.core.state import BadState, State
+from app.core.types import (
+    Decoded,
+    DecodeRequest,
+    DecodeTurn,
+    FloatArray,
+    Frames,
+    LocalDiarization,
+    Segment,
+    TranscriptView,
+    Window,
+)
+from app.engine.base import Engine
+from app.live.blocks import LiveBlocks
+from app.live.outbox import Outbox
+from app.live.rules import LiveRules
+from app.live.snapshot import BadSnapshot, Snapshot
+from app.live.sound import Sound
+from app.live.updates import (
+    Ack,
+    Final,
+    Finished,
+    Flushed,
+    LiveOptions,
+    Marked,
+    Partial,
+    Progress,
+    Revision,
+    Update,
+)
+from app.pipeline import in_order
+
+
+@dataclass(frozen=True, slots=True)
+class _Item:
+    """Something to be worked on in order: a window, or the answer to a command once all before it is done."""
+
+    kind: Literal["window", "flush", "mark", "stop"]
+    position: int
+    window: Window | None = None
+    cut: bool = False
+    id: str | None = None
+
+
+class LiveSession:
+    """One live meeting. Start it with `async with`, end it by `stop` and reading to `Finished`, or `aclose`, which
+    drops what is not written yet."""
+
+    def __init__(
+        self, engine: Engine, options: LiveOptions, rules: LiveRules | None = None, resume: Snapshot | None = None
+    ) -> None:
+        """Raises BadSnapshot."""
+        self._engine, self._options, self._rules = engine, options, rules or LiveRules()
+        spec = engine.spec
+        self._blocks = LiveBlocks(spec, options, self._rules)
+        step = min(self._blocks.step_samples, spec.window_samples)
+        self._windower = LiveWindower(spec.window_samples, step, self._rules.reach_samples, spec.grid.step)
+        self._language = options.language
+        self._from = 0 if resume is None else resume.samples
+        self._done = self._acked = self._from
+        if resume is not None:
+            self._restore(resume)
+        self._sound = Sound(self._from)
+        self._items: asyncio.Queue[_Item | None] = asyncio.Queue()
+        self._outbox = Outbox()
+        self._moved = asyncio.Event()
+        self._marks: list[tuple[int, str]] = []
+        self._kept: deque[Segment] = deque(maxlen=self._rules.max_kept)
+        self._tail: tuple[Segment, ...] = ()
+        self._partial: asyncio.Task[None] | None = None
+        self._partial_after = 0.0
+        self._error: BaseException | None = None
+        self._stopped = False
+        self._worker: asyncio.Task[None] | None = None
+
+    @property
+    def from_samples(self) -> int:
+        """Where the sound has to begin: 0, or the snapshot's position."""
+        return self._from
+
+    @property
+    def received_samples(self) -> int:
+        """End of the sound pushed so far, in samples of the whole session."""
+        return self._sound.end
+
+    @property
+    def ahead_samples(self) -> int:
+        """Sound that was pushed and waits to be worked on."""
+        return max(0, self._sound.end - self._done)
+
+    async def push(self, samples: FloatArray) -> None:
+        """(samples,) float32 at 16 kHz, contiguous with what came before. Raises EngineError once the session failed,
+        ValueError after `stop`."""
+        self._check()
+        for begin in range(0, len(samples), self._windower_step()):
+            part = np.array(samples[begin : begin + self._windower_step()], dtype=np.float32)
+            start = self._sound.end
+            self._sound.append(part)
+            for window in self._windower.push(Frames(start, part)):
+                self._items.put_nowait(_Item("window", window.end, window))
+            while self._error is None and self.ahead_samples > self._rules.max_ahead_samples:
+                self._moved.clear()
+                await self._moved.wait()
+            self._check()
+
+    async def flush(self, id: str | None = None) -> None:
+        """Everything said so far becomes final; answered by `Flushed` among the updates. Its place in the sound is part
+        of what the finals depend on: a session that is resumed must be flushed at the same places."""
+        self._check()
+        self._cut()
+        self._items.put_nowait(_Item("flush", self._sound.end, id=id))
+
+    async def mark(self, id: str) -> None:
+        """Answered by `Marked`, once all that was said before is final. Marks are not part of a snapshot."""
+        self._check()
+        self._items.put_nowait(_Item("mark", self._sound.end, id=id))
+
+    def rename(self, speaker: int, name: str) -> None:
+        """Name a speaker, empty = take the name back; answered by a `Revision`. Raises ValueError for a blank name."""
+        if name and not name.strip():
+            raise ValueError("a speaker's name cannot be blank")
+        if name:
+            self._blocks.names[speaker] = name.strip()
+        else:
+            self._blocks.names.pop(speaker, None)
+        self._outbox.put(Revision({}, {speaker: name.strip()}))
+
+    async def stop(self) -> None:
+        """End of the sound: the rest is written, then `Finished` comes. May be called again."""
+        if self._stopped or self._error is not None:
+            return
+        self._stopped = True
+        self._cut()
+        self._items.put_nowait(_Item("stop", self._sound.end))
+        self._items.put_nowait(None)
+
+    def updates(self) -> AsyncIterator[Update]:
+        """Every update, for one reader. Raises CrosstalkError (engine) with its code."""
+        return self._outbox.updates()
+
+    async def aclose(self) -> None:
+        """Stop working at once. May be called again."""
+        self._stopped = True
+        tasks = [task for task in (self._worker, self._partial) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._outbox.close()
+
+    async def __aenter__(self) -> Self:
+        self._worker = asyncio.ensure_future(self._work())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self.aclose()
+
+    def _cut(self) -> None:
+        for window in self._windower.cut():
+            self._items.put_nowait(_Item("window", window.end, window, cut=True))
+            return
+        # The last regular window ends here, but it was not worked on as the last: hear nothing anew, only commit.
+        self._items.put_nowait(_Item("window", self._sound.end, None, cut=True))
+
+    async def _work(self) -> None:
+        async def items() -> AsyncIterator[_Item]:
+            while (item := await self._items.get()) is not None:
+                yield item
+
+        async def ask(item: _Item) -> tuple[_Item, LocalDiarization | None]:
+            return item, None if item.window is None else await self._engine.diarize(item.window)
+
+        try:
+            async for item, local in in_order(items(), ask, self._rules.max_in_flight):
+                await self._outbox.room()
+                await self._do(item, local)
+        except Exception as error:  # noqa: BLE001 - the session's edge: the reader and the pusher get it
+            self._fail(error)
+
+    def _fail(self, error: BaseException) -> None:
+        self._error = error
+        self._outbox.fail(error)
+        self._moved.set()
+
+    async def _do(self, item: _Item, local: LocalDiarization | None) -> None:
+        if item.kind == "window":
+            await self._window(item, local)
+        elif item.kind == "mark":
+            self._marks.append((item.position, item.id or ""))
+        elif item.kind == "flush":
+            self._outbox.put(Flushed(item.id))
+        else:
+            await self._finish(item.position)
+        self._give_marks()
+
+    async def _window(self, item: _Item, local: LocalDiarization | None) -> None:
+        for plan in self._blocks.take(item.window, local, item.cut):
+            self._write(await self._decode(plan))
+        if item.window is not None:
+            named = self._blocks.name_known()
+            if named is not None:
+                self._outbox.put(named)
+        if self._blocks.due(item.position):
+            revision = await asyncio.to_thread(self._blocks.revise, item.position)
+            if revision is not None:
+                self._outbox.put(revision)
+        self._done = max(self._done, item.position)
+        self._moved.set()
+        self._outbox.put(Progress(self._sound.end, self._blocks.settled()))
+        if item.window is not None:
+            self._acknowledge(item.window)
+        if self._items.empty() and not item.cut:
+            self._show()
+        elif item.cut:
+            self._give_partial(())
+
+    async def _decode(self, plan: Plan) -> Decoded:
+        samples = self._sound.read(plan.start, plan.end)
+        request = DecodeRequest(plan.index, plan.start, samples, plan.turns, self._language, self._options.hotwords)
+        decoded = await self._engine.decode(request)
+        self._language = self._language or decoded.language
+        return decoded
+
+    def _write(self, decoded: Decoded) -> None:
+        for segment in self._blocks.stitch(decoded):
+            self._kept.append(segment)
+            self._outbox.put(Final(segment))
+        left = []
+        for segment in self._tail:
+            after = self._blocks.committed(segment.speaker)
+            words = tuple(word for word in segment.words if (word.start + word.end) // 2 >= after)
+            if words:
+                left.append(Segment(segment.id, segment.speaker, words[0].start, segment.end, words, segment.flags))
+        self._give_partial(tuple(left))
+
+    def _acknowledge(self, window: Window) -> None:
+        state = self._windower.after(window)
+        needed = min(int(state["from"]), max(0, self._blocks.settled() - 2 * self._rules.margin_samples))
+        if window.end - self._acked >= self._rules.ack_samples:
+            self._acked = window.end
+            whole: State = {"windower": state, "blocks": self._blocks.dump(), "language": self._language}
+            whole |= {"spec": repr(self._engine.spec), "acked": self._acked, "done": self._done}
+            self._outbox.put(Ack(needed, Snapshot(needed, whole)))
+        self._sound.drop(needed)
+
+    def _restore(self, snapshot: Snapshot) -> None:
+        state = snapshot.state
+        if state.get("spec") != repr(self._engine.spec):
+            raise BadSnapshot("the snapshot is of a session with other models")
+        try:
+            self._windower.restore(state["windower"], snapshot.samples)
+            self._blocks.restore(state["blocks"])
+            self._acked, self._done = int(state["acked"]), int(state["done"])
+            self._language = state["language"]
+        except (BadState, KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BadSnapshot(f"the snapshot is damaged: {error}") from error
+
+    def _show(self) -> None:
+        """Ask for the tentative tail, unless that is under way or would take more than half the time."""
+        now = time.monotonic()
+        under_way = self._partial is not None and not self._partial.done()
+        if not self._options.partials or under_way or now < self._partial_after:
+            return
+        turns = self._blocks.open_turns()
+        if not turns:
+            self._give_partial(())
+            return
+        end = self._sound.end
+        start = max(turns[0].start - self._rules.margin_samples, end - self._engine.spec.max_decode_samples)
+        start = max(start, self._sound.start)
+        asked = tuple(DecodeTurn(max(t.start, start), min(t.end, end), t.speaker, open=True) for t in turns)
+        asked = tuple(turn for turn in asked if turn.start < turn.end)
+        request = DecodeRequest(-1, start, self._sound.read(start, end), asked, self._language, self._options.hotwords)
+        self._partial = asyncio.ensure_future(self._ask_partial(request, now))
+
+    async def _ask_partial(self, request: DecodeRequest, began: float) -> None:
+        try:
+            decoded = await self._engine.decode(request)
+        except Exception as error:  # noqa: BLE001 - the session's edge, as in `_work`
+            self._fail(error)
+            return
+        now = time.monotonic()
+        self._partial_after = now + (now - began) / 2
+        self._give_partial(
+            tuple(
+                Segment(f"open-{i}", t.turn.speaker, t.words[0].start, t.words[-1].end, t.words, t.flags)
+                for i, t in enumerate(self._blocks.tentative(decoded))
+            )
+        )
+
+    def _give_partial(self, segments: tuple[Segment, ...]) -> None:
+        if segments != self._tail:
+            self._tail = segments
+            if self._options.partials:
+                self._outbox.put(Partial(segments))
+
+    def _give_marks(self) -> None:
+        settled = self._blocks.settled()
+        for mark in [mark for mark in self._marks if mark[0] <= settled]:
+            self._marks.remove(mark)
+            self._outbox.put(Marked(mark[1]))
+
+    async def _finish(self, end: int) -> None:
+        if self._partial is not None:
+            self._partial.cancel()
+        self._give_partial(())
+        for _, name in self._marks:
+            self._outbox.put(Marked(name))
+        self._marks = []
+        view = TranscriptView(end, self._language, tuple(self._kept), (), dict(self._blocks.names))
+        self._outbox.put(Finished(view, self._blocks.count))
+
+    def _windower_step(self) -> int:
+        return self._blocks.step_samples
+
+    def _check(self) -> None:
+        if self._error is not None:
+            raise self._error
+        if self._stopped:
+            raise ValueError("the session was stopped")

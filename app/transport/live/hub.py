@@ -1,0 +1,212 @@
+"""All live sessions of this process: opening, resuming (from here or from the store), admission, drain.
+
+Tokens: only SHA-256 of them is stored. A session's share token follows from its token, so that whoever resumes can be
+told both; the way back is closed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import secrets
+import time
+from collections.abc import Callable
+
+from app.errors import InputError, OptionInvalid, Overloaded
+from app.live.session import LiveSession
+from app.live.snapshot import Snapshot
+from app.live.updates import LiveOptions
+from app.options import hotwords, language_code, speaker_count
+from app.transport.live.limits import LiveLimits
+from app.transport.live.messages import GoAway, Start
+from app.transport.live.room import Room
+from app.transport.live.store import Fenced, LiveStore, Record
+
+_log = logging.getLogger(__name__)
+
+OpenSession = Callable[[LiveOptions, Snapshot | None], LiveSession]
+_SWEEP_EVERY_S = 60.0
+
+
+class SessionUnknown(InputError):
+    """No session of that token or id can be reached any more."""
+
+    code = "session_unknown"
+
+
+def share_of(token: str) -> str:
+    """The viewers' token of a session."""
+    return hashlib.sha256(f"share:{token}".encode()).hexdigest()[:32]
+
+
+def digest(token: str) -> str:
+    """What is stored of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class LiveHub:
+    """Owns the rooms. One event loop."""
+
+    def __init__(self, open_session: OpenSession, store: LiveStore, limits: LiveLimits) -> None:
+        self._open_session = open_session
+        self.store = store
+        self.limits = limits
+        self._rooms: dict[str, Room] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._opening = 0
+        self._sweeper: asyncio.Task[None] | None = None
+        self.draining = False
+
+    def start(self) -> None:
+        """Begin to look after what expires."""
+        self._sweeper = asyncio.create_task(self._sweep())
+
+    @property
+    def sessions(self) -> int:
+        """Sessions held here, waiting ones included."""
+        return len(self._rooms) + self._opening
+
+    @property
+    def full(self) -> bool:
+        """Whether a new session would be refused."""
+        return self.draining or self.sessions >= self.limits.max_sessions
+
+    @property
+    def may_resume(self) -> bool:
+        """Whether a session that waits here could be taken up again although the server is full."""
+        return not self.draining and any(not room.attached for room in self._rooms.values())
+
+    def room(self, session: str) -> Room | None:
+        """A session held here."""
+        return self._rooms.get(session)
+
+    async def open(self, start: Start) -> tuple[Room, str]:
+        """A new session and its token. Raises Overloaded, OptionInvalid."""
+        asked = _asked(start)
+        options = _options(asked)
+        self._check_room()
+        token = secrets.token_urlsafe(32)
+        record = Record(
+            id=secrets.token_hex(8),
+            token_hash=digest(token),
+            share_hash=digest(share_of(token)),
+            asked=json.dumps(asked),
+            expires_s=time.time() + self.limits.resume_window_s,
+        )
+        self._opening += 1
+        try:
+            await self.store.create(record)
+            return await self._begin(record, options, None), token
+        finally:
+            self._opening -= 1
+
+    async def resume(self, token: str) -> Room | Record:
+        """The session of a token: its room, or its record when it is over. Raises SessionUnknown, Overloaded."""
+        room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
+        if room is not None and not room.ended.is_set():
+            try:
+                await room.renew()
+                return room
+            except Fenced:
+                await self._leave(room)
+        if self.draining:
+            raise Overloaded("this server is going away")
+        record = await self.store.claim(digest(token), time.time())
+        if record is None:
+            raise SessionUnknown("the token is unknown, or the session is over for too long", param="resume.token")
+        if record.state == "closed":
+            return record
+        self._check_room()
+        snapshot = Snapshot.load(record.checkpoint.snapshot) if record.checkpoint.snapshot else None
+        self._opening += 1
+        try:
+            return await self._begin(record, _options(json.loads(record.asked)), snapshot)
+        finally:
+            self._opening -= 1
+
+    async def drain(self) -> None:
+        """Send every client away to another server, wait a little, and close what is left. Nothing is admitted."""
+        self.draining = True
+        rooms = [room for room in self._rooms.values() if room.attached]
+        for room in rooms:
+            room.tell(GoAway(revision=room.revision, reason="drain", within_s=self.limits.drain_s))
+        leaving = [asyncio.create_task(room.left.wait()) for room in rooms]
+        if leaving:
+            await asyncio.wait(leaving, timeout=self.limits.drain_s)
+            for room in rooms:
+                room.send_client_away(1001, "going away")
+            await asyncio.wait(leaving, timeout=1.0)
+        for task in leaving:
+            task.cancel()
+        await asyncio.gather(*leaving, return_exceptions=True)
+
+    async def aclose(self) -> None:
+        """Let go of all sessions; they stay in the store as they are, for others to go on with."""
+        self.draining = True
+        tasks = [*self._tasks, *([] if self._sweeper is None else [self._sweeper])]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await self.store.aclose()
+
+    def _check_room(self) -> None:
+        if self.full:
+            raise Overloaded("this server is going away" if self.draining else "this server holds as much as it can")
+
+    async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
+        session = self._open_session(options, snapshot)
+        await session.__aenter__()
+        room = Room(session, record, self.store, self.limits)
+        try:
+            await room.restore()
+        except BaseException:
+            await session.aclose()
+            raise
+        self._rooms[record.id] = room
+        task = asyncio.create_task(self._live(room), name=f"live-{record.id}")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return room
+
+    async def _live(self, room: Room) -> None:
+        try:
+            await room.run()
+        finally:
+            if self._rooms.get(room.record.id) is room:
+                del self._rooms[room.record.id]
+
+    async def _leave(self, room: Room) -> None:
+        if self._rooms.get(room.record.id) is room:
+            del self._rooms[room.record.id]
+        await room.session.aclose()
+
+    async def _sweep(self) -> None:
+        while True:
+            try:
+                gone = await self.store.sweep(time.time(), self.limits.keep_s)
+            except Exception:  # noqa: BLE001 - a store that fails for a while must not end the cleaning for ever
+                _log.exception("the store of live sessions cannot be swept")
+            else:
+                if gone:
+                    _log.info("%d live sessions forgotten", gone)
+            await asyncio.sleep(_SWEEP_EVERY_S)
+
+
+def _asked(start: Start) -> dict[str, object]:
+    if start.known_speakers:
+        raise OptionInvalid("this server knows no enrolled speakers", param="known_speakers")
+    return start.model_dump(include={"language", "hotwords", "speakers", "partials"})
+
+
+def _options(asked: dict[str, object]) -> LiveOptions:
+    """Raises OptionInvalid."""
+    start = Start.model_validate({"type": "start", "version": 1, "audio": {"encoding": "pcm_s16le"}, **asked})
+    bounds = start.speakers
+    return LiveOptions(
+        language=None if start.language is None else language_code(start.language),
+        hotwords=hotwords(start.hotwords),
+        speakers=speaker_count(bounds.exact, bounds.min, bounds.max),
+        partials=start.partials,
+    )

@@ -1,0 +1,38 @@
+"""How uvicorn serves us: sockets that hold a fast sender back, and a shutdown that sends live clients elsewhere."""
+
+from __future__ import annotations
+
+import socket
+from typing import Any
+
+import uvicorn
+from fastapi import FastAPI
+
+
+def socket_options(max_message_bytes: int) -> dict[str, Any]:
+    """uvicorn's options for WebSockets.
+
+    No pings: while a fast sender is held back nothing is read, its pongs neither; idle time-outs and heartbeats of the
+    protocol take their place. No compression: sound hardly shrinks, and inflating costs.
+    """
+    return {
+        "ws": "websockets-sansio",
+        "ws_max_size": max_message_bytes,
+        "ws_ping_interval": None,
+        "ws_per_message_deflate": False,
+    }
+
+
+class DrainingServer(uvicorn.Server):
+    """Tells live clients to go on elsewhere before uvicorn closes their sockets."""
+
+    def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
+        super().__init__(config)
+        self._app = app
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Drain, then uvicorn's own."""
+        live = getattr(self._app.state, "live", None)
+        if live is not None:
+            await live.hub.drain()
+        await super().shutdown(sockets)

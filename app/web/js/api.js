@@ -1,0 +1,79 @@
+/** The recordings over HTTP (docs/recordings-api.md): requests, and errors in words. */
+
+const BASE = "/v1/recordings";
+
+/** What the server answered instead: `status`, `code`, and a message for the reader. */
+export class ApiProblem extends Error {
+  constructor(status, code, message) {
+    super(message);
+    this.status = status;
+    this.code = code;
+  }
+}
+
+export const address = (id, rest = "") => `${BASE}/${encodeURIComponent(id)}${rest}`;
+
+async function request(path, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch {
+    throw new ApiProblem(0, "unreachable", "The server does not answer.");
+  }
+  if (!answer.ok) throw problemOf(answer.status, await answer.text());
+  return answer;
+}
+
+function problemOf(status, body) {
+  if (status === 404 && !body.includes("job_not_found")) return new ApiProblem(404, "no_recordings", "This server keeps no recordings.");
+  try {
+    const { message, code } = JSON.parse(body).error;
+    return new ApiProblem(status, code, message);
+  } catch {
+    return new ApiProblem(status, "unknown", `The server answered ${status}.`);
+  }
+}
+
+export async function list({ name, cursor, limit = 50 }) {
+  const query = new URLSearchParams({ limit });
+  if (name) query.set("name", name);
+  if (cursor) query.set("cursor", cursor);
+  return (await request(`${BASE}?${query}`)).json();
+}
+
+export const one = async (id) => (await request(address(id))).json();
+export const act = (id, what) => request(address(id, `/${what}`), { method: "POST" });
+export const remove = (id) => request(address(id), { method: "DELETE" });
+
+/** {value, etag} of a transcript; `value.partial` while the recording runs. */
+export async function transcript(id) {
+  const answer = await request(address(id, "/transcript?format=json"));
+  return { value: await answer.json(), etag: answer.headers.get("ETag") };
+}
+
+export async function patch(id, etag, edit) {
+  const headers = { "Content-Type": "application/json", "If-Match": etag };
+  const answer = await request(address(id, "/transcript"), { method: "PATCH", headers, body: JSON.stringify(edit) });
+  return { value: await answer.json(), etag: answer.headers.get("ETag") };
+}
+
+/** Uploads; `onProgress(0..1)`. Resolves to the recording. `begun(abort)` hands out the way to stop it. */
+export function upload(file, fields, onProgress, begun) {
+  const form = new FormData();
+  for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
+  form.append("file", file);
+  return new Promise((resolve, reject) => {
+    const sending = new XMLHttpRequest(); // fetch does not tell how much has been sent
+    sending.open("POST", BASE);
+    sending.setRequestHeader("Idempotency-Key", `${Date.now()}-${Math.random().toString(36).slice(2)}`);
+    sending.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
+    sending.onload = () => {
+      if (sending.status < 300) resolve(JSON.parse(sending.responseText));
+      else reject(problemOf(sending.status, sending.responseText));
+    };
+    sending.onerror = () => reject(new ApiProblem(0, "unreachable", "The connection broke while the file was sent."));
+    sending.onabort = () => reject(new ApiProblem(0, "aborted", "Stopped."));
+    begun(() => sending.abort());
+    sending.send(form);
+  });
+}

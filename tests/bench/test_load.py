@@ -1,0 +1,73 @@
+"""Load and latency over a scripted server (no models)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import pytest
+
+from app.audio import AudioLimits
+from app.bench.latency import LatencyOptions, replay
+from app.bench.live_report import latency_rows, render_json, render_markdown, run_facts
+from app.bench.load import LoadOptions, Usage, run_load
+from app.client import Final
+from tests.client.fake_server import Store, running, words_of
+from tests.transport.server import DURATION_S, wav
+
+
+def drive(main):
+    async def bounded():
+        async with asyncio.timeout(60):
+            return await main()
+
+    return asyncio.run(bounded())
+
+
+def test_streams_are_added_and_measured():
+    async def main():
+        async with running(Store()) as (url, _):
+            used = iter(range(100))
+            options = LoadOptions((url,), max_streams=5, batch=3, hold_s=1.5, lag_limit_s=30.0)
+            return await run_load(bytes(32000), options, lambda: Usage(1000, float(next(used))))
+
+    steps = drive(main)
+    assert [step.streams for step in steps] == [3, 5]
+    assert all(step.finals > 0 and step.lag_p50_s is not None and step.lost == 0 for step in steps)
+    assert all(step.rss_bytes == 1000 and step.cores > 0 for step in steps)
+
+
+def test_it_ends_when_captions_are_late():
+    async def main():
+        async with running(Store()) as (url, server):
+            server.gate.clear()
+            options = LoadOptions((url,), max_streams=4, batch=2, hold_s=3.0, lag_limit_s=0.5)
+            return await run_load(bytes(32000), options)
+
+    steps = drive(main)
+    assert [step.streams for step in steps] == [2]
+    assert steps[0].lag_p90_s > 0.5
+
+
+def test_a_recording_is_replayed_whole(tmp_path):
+    path = tmp_path / "meeting.wav"
+    path.write_bytes(wav())
+
+    async def main():
+        async with running(Store()) as (url, _):
+            return await replay(path, LatencyOptions((url,), speed=0.0), AudioLimits())
+
+    trace = drive(main)
+    finals = [seen.event.segment.text for seen in trace.events if isinstance(seen.event, Final)]
+    assert finals == words_of(wav()[44:])
+    assert trace.duration_s == pytest.approx(DURATION_S)
+    assert trace.wall_s >= trace.events[0].at_s
+
+
+def test_reports_name_the_machine_and_pool():
+    facts = run_facts("Latency", {"speed": "1"})
+    rows = latency_rows([])
+    assert json.loads(render_json(facts, rows))["rows"][0]["meeting"] == "all"
+    text = render_markdown(facts, rows)
+    assert "# Latency" in text
+    assert "| all | 0 | - |" in text

@@ -1,0 +1,105 @@
+"""A live session over a worker that understands synthetic meetings: the script comes back, however the sound comes."""
+
+from __future__ import annotations
+
+import asyncio
+
+import numpy as np
+import pytest
+
+from app.core.types import Segment
+from app.live.session import LiveSession
+from app.live.snapshot import BadSnapshot, Snapshot
+from app.live.updates import Ack, Final, Finished, Flushed, LiveOptions, Marked, Update
+from tests.engine.fake_worker import Line, fake_engine, meeting
+
+SCRIPT = [
+    Line(0.5, 0, "alpha bravo charlie delta echo foxtrot golf hotel"),
+    Line(5.1, 1, "hotel golf foxtrot echo delta charlie bravo alpha hotel"),
+    Line(10.0, 0, "delta echo alpha bravo charlie delta"),
+    Line(11.0, 1, "golf golf alpha hotel bravo"),
+    Line(15.0, 1, "bravo alpha hotel"),
+]
+SOUND = meeting(SCRIPT, duration_s=20.0)
+
+
+def live(sound: np.ndarray = SOUND, packet: int = 1600, resume: Snapshot | None = None) -> list[Update]:
+    async def main() -> list[Update]:
+        engine = fake_engine()
+        try:
+            async with LiveSession(engine, LiveOptions(partials=False), resume=resume) as session:
+                found: list[Update] = []
+
+                async def read() -> None:
+                    async for update in session.updates():
+                        found.append(update)
+
+                reader = asyncio.ensure_future(read())
+                for at in range(session.from_samples, len(sound), packet):
+                    await session.push(sound[at : at + packet])
+                    await asyncio.sleep(0)
+                await session.mark("end")
+                await session.stop()
+                await reader
+                return found
+        finally:
+            await engine.aclose()
+
+    return asyncio.run(main())
+
+
+def finals(updates: list[Update]) -> list[Segment]:
+    return [update.segment for update in updates if isinstance(update, Final)]
+
+
+def test_the_script_comes_back_once() -> None:
+    updates = live()
+    assert isinstance(updates[-1], Finished)
+    assert updates[-1].segments == len(finals(updates))
+    for voice in (0, 1):
+        words = [word.text for s in finals(updates) if s.speaker == voice for word in s.words]
+        assert words == [word for line in SCRIPT if line.voice == voice for word in line.text.split()]
+    starts = [s.start for s in finals(updates)]
+    assert starts == sorted(starts)
+    assert Marked("end") in updates
+
+
+@pytest.mark.parametrize("packet", [333, 7_777, 320_000])
+def test_any_packet_size_gives_the_same_finals(packet: int) -> None:
+    assert finals(live(packet=packet)) == finals(live())
+
+
+def test_a_resumed_session_goes_on_exactly() -> None:
+    whole = live()
+    acks = [i for i, update in enumerate(whole) if isinstance(update, Ack)]
+    assert len(acks) >= 2
+    for place in acks:
+        ack = whole[place]
+        assert isinstance(ack, Ack)
+        again = live(resume=Snapshot.load(ack.snapshot.dump()))
+        assert finals(again) == finals(whole[place:])
+
+
+def test_a_foreign_snapshot_is_refused() -> None:
+    with pytest.raises(BadSnapshot):
+        Snapshot.load(b"{}")
+    with pytest.raises(BadSnapshot):
+        live(resume=Snapshot(0, {"spec": "other"}))
+
+
+def test_flush_makes_everything_final_and_the_session_goes_on() -> None:
+    async def main() -> list[Update]:
+        engine = fake_engine()
+        async with LiveSession(engine, LiveOptions(partials=False)) as session:
+            await session.push(SOUND[:32_000])
+            await session.flush("now")
+            await session.push(SOUND[32_000:])
+            await session.stop()
+            found = [update async for update in session.updates()]
+        await engine.aclose()
+        return found
+
+    updates = asyncio.run(main())
+    before = finals(updates[: updates.index(Flushed("now"))])
+    assert [word.text for s in before for word in s.words][:3] == ["alpha", "bravo", "charlie"]
+    assert len([word for s in finals(updates) for word in s.words]) >= 30
