@@ -29,6 +29,7 @@ models: $(RUNTIME) ## fetch and verify every weight file
 	@$(PY) -m models.fetch --profile all
 
 test: $(DEV) models ## all tests but the slow ones, real weights included
+	@.ci/system-packages
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
 lint: $(DEV) ## style, types, layers, sizes

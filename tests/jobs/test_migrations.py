@@ -13,6 +13,7 @@ from app.errors import SetupError
 from app.jobs import tables
 from app.store import migrate, open_database
 from app.store.migrate import revision
+from app.transport.live import sql_store
 
 
 def test_migrations_make_the_tables_that_the_queries_see(url):
@@ -20,7 +21,7 @@ def test_migrations_make_the_tables_that_the_queries_see(url):
     migrate(database)
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, tables.metadata) == []
+        assert compare_metadata(context, [tables.metadata, sql_store.metadata]) == []
         keys = {key["referred_table"] for key in sa.inspect(connection).get_foreign_keys("window")}
     assert keys == {"job"}
     database.close()
@@ -30,7 +31,7 @@ def test_many_processes_migrate_at_once(url):
     databases = [open_database(url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, databases))
-    assert {revision(database) for database in databases} == {"0001"}
+    assert {revision(database) for database in databases} == {"0002"}
     for database in databases:
         database.close()
 
