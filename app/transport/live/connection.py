@@ -220,7 +220,8 @@ class Connection:
         else:
             self._state = State.DRAINING
             assert self._sound is not None
-            await self._take([*await asyncio.to_thread(self._sound.flush)], room)
+            sound = self._sound
+            await self._take(await asyncio.to_thread(lambda: [*sound.flush()]), room)
             await room.session.stop()
 
     async def _receive(self) -> bytes | str:
