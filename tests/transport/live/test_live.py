@@ -84,8 +84,8 @@ def test_a_dropped_connection_goes_on_and_gives_every_final_once(url):
         socket = await connect(url)
         await socket.send(json.dumps(START))
         ready = await until(socket, "ready", seen)
-        await socket.send(SOUND[:60000])
-        await socket.send(SOUND[60000:120000])
+        for at in range(0, 240_000, 60_000):
+            await socket.send(SOUND[at : at + 60_000])
         await until(socket, "final", seen)
         socket.transport.abort()
         await socket.wait_closed()
