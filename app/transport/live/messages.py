@@ -132,7 +132,8 @@ class WireWord(BaseModel):
 
 
 class WireSegment(BaseModel):
-    """A piece of one speaker's speech; times in seconds. overlaps: somebody else speaks within it."""
+    """A piece of one speaker's speech; times in seconds. overlaps: it overlaps an earlier final of somebody else
+    (in a partial: or another of its segments)."""
 
     id: str
     speaker: int

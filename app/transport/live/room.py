@@ -11,11 +11,11 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from app.core.times import SAMPLE_RATE, to_seconds
+from app.core.times import SAMPLE_RATE, to_samples, to_seconds
 from app.core.types import Segment
 from app.errors import CrosstalkError
 from app.live import updates as core
@@ -51,7 +51,6 @@ class Room:
         self._written = record.checkpoint.samples
         self._spans: deque[tuple[int, int, int]] = deque(maxlen=_RECENT)
         self._partial = ""
-        self._tail: tuple[Segment, ...] = ()
         self._known: set[str] = set()
         self._client: Mailbox | None = None
         self._viewers: set[Mailbox] = set()
@@ -73,16 +72,19 @@ class Room:
             for event in page:
                 after = event.revision
                 self._count += '"type":"final"' in event.text
-                if after > self.record.checkpoint.revision:
-                    self._recall(event.text, names)
+                self._recall(event.text, names, again=after > self.record.checkpoint.revision)
         for speaker, name in names.items():
             self.session.rename(speaker, name)
 
-    def _recall(self, text: str, names: dict[int, str]) -> None:
+    def _recall(self, text: str, names: dict[int, str], *, again: bool) -> None:
+        """A stored event; `again`: the driver goes on from before it and will give it once more."""
         event = wire.parse_stored(text)
         if isinstance(event, wire.Final):
-            self._known.add(event.segment.id)
-        else:
+            told = event.segment
+            self._spans.append((told.speaker, to_samples(told.start), to_samples(told.end)))
+            if again:
+                self._known.add(told.id)
+        elif again:
             names.update(event.names)
 
     # The life.
@@ -135,8 +137,8 @@ class Room:
             await self._finish(update)
 
     def _show(self, update: core.Partial) -> None:
-        self._tail = update.segments
-        segments = tuple(wire.wire_segment(it, overlaps=self._overlaps(it)) for it in update.segments)
+        tail = [(it.speaker, it.start, it.end) for it in update.segments]
+        segments = tuple(wire.wire_segment(it, overlaps=_overlaps(it, [*self._spans, *tail])) for it in update.segments)
         self._partial = wire.Partial(revision=self.revision, segments=segments).text()
         for mailbox in self._everyone():
             mailbox.put_partial(Letter(self._partial))
@@ -144,18 +146,11 @@ class Room:
     async def _finalize(self, segment: Segment) -> None:
         if segment.id in self._known:
             return  # stored, and perhaps sent, before the session moved here
-        shown = wire.wire_segment(segment, overlaps=self._overlaps(segment))
+        # Of earlier finals alone: what is tentative depends on speed, and a final may not.
+        shown = wire.wire_segment(segment, overlaps=_overlaps(segment, self._spans))
         self._spans.append((segment.speaker, segment.start, segment.end))
         await self._transcript(lambda revision: wire.Final(revision=revision, segment=shown))
         self._count += 1
-
-    def _overlaps(self, segment: Segment) -> bool:
-        """Whether somebody else speaks within it, as far as is known now."""
-        tail = ((it.speaker, it.start, it.end) for it in self._tail)
-        return any(
-            speaker != segment.speaker and start < segment.end and segment.start < end
-            for speaker, start, end in (*self._spans, *tail)
-        )
 
     async def _transcript(self, make: Callable[[int], wire.Final | wire.Speakers]) -> None:
         """Store an event, then send it."""
@@ -303,3 +298,10 @@ class Room:
 
     def _expires_s(self) -> float:
         return time.time() + self._limits.resume_window_s + 2 * self._limits.renew_s
+
+
+def _overlaps(segment: Segment, others: Iterable[tuple[int, int, int]]) -> bool:
+    """Whether somebody else speaks within it; others: (speaker, start, end), in samples."""
+    return any(
+        speaker != segment.speaker and start < segment.end and segment.start < end for speaker, start, end in others
+    )
