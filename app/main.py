@@ -16,11 +16,13 @@ from fastapi import FastAPI
 from app.engine.base import Engine
 from app.jobs.store import Store
 from app.jobs.worker import Worker
+from app.live.session import LiveSession
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
+from app.transport.listen import endpoint as listen_endpoint
 from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
 from app.transport.recordings import routes as recordings
@@ -60,12 +62,13 @@ def create_app(
         try:
             async with live_service.running(
                 running,
-                store.database.engine,
+                store.database,
                 live_limits(settings),
                 audio_limits(settings),
                 settings.live.origins,
             ) as live:
                 app.state.live = live
+                app.state.listen = listen_service(settings, running)
                 yield
         finally:
             await worker.aclose()
@@ -76,10 +79,21 @@ def create_app(
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, health):
+    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, listen_endpoint, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
     return app
+
+
+def listen_service(settings: Settings, engine: Engine) -> listen_endpoint.ListenService:
+    """What Deepgram's endpoint works with; its sessions are not kept, so they take no part in a resume."""
+    return listen_endpoint.ListenService(
+        open_session=lambda options: LiveSession(engine, options),
+        limits=audio_limits(settings),
+        model=engine.spec.decoder,
+        version=installed_version(),
+        max_sessions=settings.live.max_sessions,
+    )
 
 
 def workplace(settings: Settings, engine: Engine) -> Workplace:

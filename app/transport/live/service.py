@@ -2,15 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
-
-from sqlalchemy import Engine as Database
-from sqlalchemy import create_engine, event
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
 
 from app.audio.limits import AudioLimits
 from app.core.times import to_samples
@@ -19,28 +12,11 @@ from app.live.rules import LiveRules
 from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
 from app.live.updates import LiveOptions
+from app.store import Database
 from app.transport.live.endpoint import LiveService
 from app.transport.live.hub import LiveHub
 from app.transport.live.limits import LiveLimits
 from app.transport.live.sql_store import SqlLiveStore
-
-_BUSY_S = 15
-
-
-def sqlite_database(path: Path) -> Database:
-    """A database in one file that several processes may share. Blocks."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    database = create_engine(f"sqlite:///{path}", connect_args={"timeout": _BUSY_S})
-
-    @event.listens_for(database, "connect")
-    def _set(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
-        # What was committed survives the death of a process; NORMAL leaves only a failing power supply.
-        cursor = connection.cursor()
-        cursor.execute("PRAGMA journal_mode=WAL")
-        cursor.execute("PRAGMA synchronous=NORMAL")
-        cursor.close()
-
-    return database
 
 
 @asynccontextmanager
@@ -54,7 +30,6 @@ async def running(
         return LiveSession(engine, options, rules, snapshot)
 
     store = SqlLiveStore(database)
-    await asyncio.to_thread(store.create_tables)
     hub = LiveHub(open_session, store, limits)
     hub.start()
     try:

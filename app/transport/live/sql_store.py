@@ -1,6 +1,6 @@
 """The live store in SQL, on SQLite and PostgreSQL: one row for a session, one for each event of its transcript.
 
-The tables live in `metadata`, for migrations to take over; `create_tables` makes them where there are none.
+The tables are made by the store's migrations (app/store/migrations), as `metadata` describes them.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    Engine,
     Float,
     Index,
     Integer,
@@ -31,6 +30,7 @@ from sqlalchemy import (
     update,
 )
 
+from app.store import Database
 from app.transport.live.store import Checkpoint, Fenced, Record, State, StoredEvent
 
 T = TypeVar("T")
@@ -66,15 +66,11 @@ _THREADS = 4
 
 
 class SqlLiveStore:
-    """Takes an SQLAlchemy engine, which stays its owner's. Calls run in a few threads of its own."""
+    """Over a migrated database, which stays its owner's. Calls run in a few threads of its own."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
+    def __init__(self, database: Database) -> None:
+        self._database = database
         self._threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="live-store")
-
-    def create_tables(self) -> None:
-        """Make the tables that are missing. Blocks."""
-        metadata.create_all(self._engine)
 
     async def create(self, record: Record) -> None:
         """See LiveStore."""
@@ -168,7 +164,7 @@ class SqlLiveStore:
         """One transaction."""
 
         def transaction() -> T:
-            with self._engine.begin() as connection:
+            with self._database.write() as connection:
                 return work(connection)
 
         # Shielded by the executor: a caller that is cancelled leaves a whole transaction behind, never half of one.
