@@ -16,11 +16,13 @@ from fastapi import FastAPI
 from app.engine.base import Engine
 from app.jobs.store import Store
 from app.jobs.worker import Worker
+from app.live.session import LiveSession
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
+from app.transport.listen import endpoint as listen
 from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
 from app.transport.recordings import routes as recordings
@@ -66,6 +68,7 @@ def create_app(
                 settings.live.origins,
             ) as live:
                 app.state.live = live
+                app.state.listen = listen_service(settings, running, live)
                 yield
         finally:
             await worker.aclose()
@@ -76,7 +79,7 @@ def create_app(
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, health):
+    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, listen, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
     return app
@@ -85,6 +88,17 @@ def create_app(
 def workplace(settings: Settings, engine: Engine) -> Workplace:
     """The engine, what is accepted, and where sound lies meanwhile."""
     return Workplace(engine, audio_limits(settings), work_dir(settings))
+
+
+def listen_service(settings: Settings, engine: Engine, live: live_endpoint.LiveService) -> listen.ListenService:
+    """What /v1/listen works with; its sessions count among the live ones."""
+    return listen.ListenService(
+        open_session=lambda options: LiveSession(engine, options, live_service.live_rules(live.hub.limits)),
+        limits=audio_limits(settings),
+        model=f"crosstalk-{engine.spec.decoder}",
+        version=installed_version(),
+        max_sessions=live.hub.limits.max_sessions,
+    )
 
 
 def make_services(settings: Settings, engine: Engine, store: Store, worker: Worker) -> Services:
