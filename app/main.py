@@ -22,7 +22,7 @@ from app.settings import Settings, load_settings
 from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
-from app.transport.listen import endpoint as listen_endpoint
+from app.transport.listen import endpoint as listen
 from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
 from app.transport.recordings import routes as recordings
@@ -68,7 +68,7 @@ def create_app(
                 settings.live.origins,
             ) as live:
                 app.state.live = live
-                app.state.listen = listen_service(settings, running)
+                app.state.listen = listen_service(settings, running, live)
                 yield
         finally:
             await worker.aclose()
@@ -79,26 +79,26 @@ def create_app(
 
     app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, listen_endpoint, health):
+    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, listen, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
     return app
 
 
-def listen_service(settings: Settings, engine: Engine) -> listen_endpoint.ListenService:
-    """What Deepgram's endpoint works with; its sessions are not kept, so they take no part in a resume."""
-    return listen_endpoint.ListenService(
-        open_session=lambda options: LiveSession(engine, options),
-        limits=audio_limits(settings),
-        model=engine.spec.decoder,
-        version=installed_version(),
-        max_sessions=settings.live.max_sessions,
-    )
-
-
 def workplace(settings: Settings, engine: Engine) -> Workplace:
     """The engine, what is accepted, and where sound lies meanwhile."""
     return Workplace(engine, audio_limits(settings), work_dir(settings))
+
+
+def listen_service(settings: Settings, engine: Engine, live: live_endpoint.LiveService) -> listen.ListenService:
+    """What /v1/listen works with; its sessions count among the live ones."""
+    return listen.ListenService(
+        open_session=lambda options: LiveSession(engine, options, live_service.live_rules(live.hub.limits)),
+        limits=audio_limits(settings),
+        model=f"crosstalk-{engine.spec.decoder}",
+        version=installed_version(),
+        max_sessions=live.hub.limits.max_sessions,
+    )
 
 
 def make_services(settings: Settings, engine: Engine, store: Store, worker: Worker) -> Services:

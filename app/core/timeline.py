@@ -5,7 +5,8 @@ Each frame is the weighted mean of all windows that saw it, in powerset-decoded 
 active). Frames near a window's border are judged with little context and weigh less.
 
 With `right_samples` a frame is given out as soon as some window saw that much sound behind it, without waiting for the
-later windows that would see it too: the rule of live captions, where ten seconds are too late.
+later windows that would see it too: the rule of live captions, where ten seconds are too late. A window has no say
+then about a speaker found after it: it took the newcomer's first words for somebody else's.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ class Timeline:
         self._edge = max(1, edge_samples // grid.step)
         self._first = 0
         self._sum: FloatArray = np.zeros((0, 0), dtype=np.float32)
-        self._weight: FloatArray = np.zeros(0, dtype=np.float32)
+        self._weight: FloatArray = np.zeros((0, 0), dtype=np.float32)
         self._end = 0
         self._given = 0
         self._closed = False
@@ -58,7 +59,7 @@ class Timeline:
     def tentative(self) -> Activity:
         """The frames not given out yet, as they look now."""
         frames = min(self._frames_before(self._end), len(self._weight))
-        weight = np.maximum(self._weight[:frames, None], np.float32(1e-9))
+        weight = np.maximum(self._weight[:frames], np.float32(1e-9))
         return Activity(self._first, (self._sum[:frames] / weight).astype(np.float32), self._end)
 
     def dump(self) -> State:
@@ -77,7 +78,7 @@ class Timeline:
             self._first, self._end, self._given = int(state["first"]), int(state["end"]), int(state["given"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadState("the timeline's state is damaged") from error
-        self._sum, self._weight = array_in(state.get("sum"), "<f4", 2), array_in(state.get("weight"), "<f4", 1)
+        self._sum, self._weight = array_in(state.get("sum"), "<f4", 2), array_in(state.get("weight"), "<f4", 2)
 
     def flush(self) -> list[Activity]:
         if self._right is not None:
@@ -101,7 +102,7 @@ class Timeline:
         frames = min(frames, len(self._weight))
         if end <= self._given or frames <= 0:
             return []
-        weight = np.maximum(self._weight[:frames, None], np.float32(1e-9))
+        weight = np.maximum(self._weight[:frames], np.float32(1e-9))
         chunk = Activity(self._first, (self._sum[:frames] / weight).astype(np.float32), end)
         self._sum, self._weight = self._sum[frames:], self._weight[frames:]
         self._first += frames
@@ -121,14 +122,18 @@ class Timeline:
             weight[: frames // 2] = 1.0  # nothing came before the meeting: its first frames are no worse than others
         if offset < 0:  # its first frames were given out already
             weight, values, offset = weight[-offset:], values[-offset:], 0
-        self._weight[offset : offset + len(weight)] += weight
+        columns = speakers if self._right is not None else None
+        self._weight[offset : offset + len(weight), :columns] += weight[:, None]
         self._sum[offset : offset + len(weight), :speakers] += weight[:, None] * values
 
     def _grow(self, frames: int, speakers: int) -> None:
         rows = max(0, frames - len(self._weight))
         columns = max(0, speakers - self._sum.shape[1])
         self._sum = np.pad(self._sum, ((0, rows), (0, columns)))
-        self._weight = np.pad(self._weight, (0, rows))
+        known = self._weight.shape[1]
+        self._weight = np.pad(self._weight, ((0, rows), (0, columns)))
+        if self._right is None and known:
+            self._weight[:, known:] = self._weight[:, :1]
 
     def _check_open(self) -> None:
         if self._closed:

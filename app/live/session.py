@@ -86,6 +86,8 @@ class LiveSession:
         self._language = options.language
         self._from = 0 if resume is None else resume.samples
         self._done = self._acked = self._from
+        self._after: State | None = None
+        self._asked_cut = self._cut_done = -1
         if resume is not None:
             self._restore(resume)
         self._sound = Sound(self._from)
@@ -93,6 +95,7 @@ class LiveSession:
         self._outbox = Outbox()
         self._moved = asyncio.Event()
         self._marks: list[tuple[int, str]] = []
+        self._asked_marks = 0
         self._kept: deque[Segment] = deque(maxlen=self._rules.max_kept)
         self._tail: tuple[Segment, ...] = ()
         self._partial: asyncio.Task[None] | None = None
@@ -116,6 +119,16 @@ class LiveSession:
         """Sound that was pushed and waits to be worked on."""
         return max(0, self._sound.end - self._done)
 
+    @property
+    def stopped(self) -> bool:
+        """Whether no more sound, marks and flushes are taken."""
+        return self._stopped
+
+    @property
+    def waiting_marks(self) -> int:
+        """Marks that are not answered yet."""
+        return self._asked_marks
+
     async def push(self, samples: FloatArray) -> None:
         """(samples,) float32 at 16 kHz, contiguous with what came before. Raises EngineError once the session failed,
         ValueError after `stop`."""
@@ -132,15 +145,18 @@ class LiveSession:
             self._check()
 
     async def flush(self, id: str | None = None) -> None:
-        """Everything said so far becomes final; answered by `Flushed` among the updates. Its place in the sound is part
-        of what the finals depend on: a session that is resumed must be flushed at the same places."""
+        """Everything said so far becomes final; answered by an `Ack` whose snapshot holds the flush, then `Flushed`.
+        Its place in the sound is part of what the finals depend on. Again at the same place, or before a flush that a
+        snapshot holds, it changes nothing."""
         self._check()
         self._cut()
         self._items.put_nowait(_Item("flush", self._sound.end, id=id))
 
     async def mark(self, id: str) -> None:
-        """Answered by `Marked`, once all that was said before is final. Marks are not part of a snapshot."""
+        """Answered by `Marked`, once all that was said before is final: that takes more sound, or a flush. Marks are
+        not part of a snapshot."""
         self._check()
+        self._asked_marks += 1
         self._items.put_nowait(_Item("mark", self._sound.end, id=id))
 
     def rename(self, speaker: int, name: str) -> None:
@@ -185,6 +201,9 @@ class LiveSession:
         await self.aclose()
 
     def _cut(self) -> None:
+        if self._sound.end <= self._asked_cut:
+            return
+        self._asked_cut = self._sound.end
         for window in self._windower.cut():
             self._items.put_nowait(_Item("window", window.end, window, cut=True))
             return
@@ -217,7 +236,7 @@ class LiveSession:
         elif item.kind == "mark":
             self._marks.append((item.position, item.id or ""))
         elif item.kind == "flush":
-            self._outbox.put(Flushed(item.id))
+            self._flushed(item)
         else:
             await self._finish(item.position)
         self._give_marks()
@@ -236,8 +255,11 @@ class LiveSession:
         self._done = max(self._done, item.position)
         self._moved.set()
         self._outbox.put(Progress(self._sound.end, self._blocks.settled()))
+        if item.cut:
+            self._cut_done = item.position
         if item.window is not None:
-            self._acknowledge(item.window)
+            self._after = self._windower.after(item.window)
+            self._acknowledge(item.window.end, at_once=False)
         if self._items.empty() and not item.cut:
             self._show()
         elif item.cut:
@@ -262,13 +284,23 @@ class LiveSession:
                 left.append(Segment(segment.id, segment.speaker, words[0].start, segment.end, words, segment.flags))
         self._give_partial(tuple(left))
 
-    def _acknowledge(self, window: Window) -> None:
-        state = self._windower.after(window)
+    def _flushed(self, item: _Item) -> None:
+        if self._after is not None:
+            self._acknowledge(item.position, at_once=True)
+        for mark in [mark for mark in self._marks if mark[0] <= item.position]:
+            self._give_mark(mark)
+        self._outbox.put(Flushed(item.id))
+
+    def _acknowledge(self, end: int, *, at_once: bool) -> None:
+        """Give a snapshot if it is time for one, and forget the sound that nothing needs any more."""
+        state = self._after
+        assert state is not None
         needed = min(int(state["from"]), max(0, self._blocks.settled() - 2 * self._rules.margin_samples))
-        if window.end - self._acked >= self._rules.ack_samples:
-            self._acked = window.end
+        if at_once or end - self._acked >= self._rules.ack_samples:
+            self._acked = max(end, self._acked)
             whole: State = {"windower": state, "blocks": self._blocks.dump(), "language": self._language}
             whole |= {"spec": repr(self._engine.spec), "acked": self._acked, "done": self._done}
+            whole["cut"] = self._cut_done
             self._outbox.put(Ack(needed, Snapshot(needed, whole)))
         self._sound.drop(needed)
 
@@ -280,6 +312,8 @@ class LiveSession:
             self._windower.restore(state["windower"], snapshot.samples)
             self._blocks.restore(state["blocks"])
             self._acked, self._done = int(state["acked"]), int(state["done"])
+            self._after, self._asked_cut = state["windower"], int(state["cut"])
+            self._cut_done = self._asked_cut
             self._language = state["language"]
         except (BadState, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadSnapshot(f"the snapshot is damaged: {error}") from error
@@ -326,16 +360,19 @@ class LiveSession:
     def _give_marks(self) -> None:
         settled = self._blocks.settled()
         for mark in [mark for mark in self._marks if mark[0] <= settled]:
-            self._marks.remove(mark)
-            self._outbox.put(Marked(mark[1]))
+            self._give_mark(mark)
+
+    def _give_mark(self, mark: tuple[int, str]) -> None:
+        self._marks.remove(mark)
+        self._asked_marks -= 1
+        self._outbox.put(Marked(mark[1]))
 
     async def _finish(self, end: int) -> None:
         if self._partial is not None:
             self._partial.cancel()
         self._give_partial(())
-        for _, name in self._marks:
-            self._outbox.put(Marked(name))
-        self._marks = []
+        for mark in list(self._marks):
+            self._give_mark(mark)
         view = TranscriptView(end, self._language, tuple(self._kept), (), dict(self._blocks.names))
         self._outbox.put(Finished(view, self._blocks.count))
 

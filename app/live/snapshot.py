@@ -12,7 +12,7 @@ from typing import Any
 from app.core.state import BadState
 from app.errors import InputError
 
-VERSION = 1
+VERSION = 2
 
 
 class BadSnapshot(InputError):

@@ -21,6 +21,7 @@ from app.engine.base import Engine
 from app.engine.build import probe
 from app.errors import CrosstalkError
 from app.transport.deps import ServicesDep
+from app.transport.live.endpoint import LiveDep
 
 _log = logging.getLogger(__name__)
 
@@ -98,6 +99,7 @@ class Ready(BaseModel):
     status: State
     reason: str = ""
     transcriptions: int
+    live_sessions: int
 
 
 @router.get("/healthz", summary="Is the process alive?")
@@ -111,15 +113,20 @@ async def healthz(services: ServicesDep) -> Health:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "Starting, failing its probe, or full"}},
 )
-async def readyz(services: ServicesDep) -> JSONResponse:
+async def readyz(services: ServicesDep, live: LiveDep) -> JSONResponse:
     result = await services.readiness.check()
     state: State = "ready"
     if result is None:
         state = "starting"
     elif not result.passed:
         state = "failing"
-    elif services.admission.full:
+    elif services.admission.full or live.hub.full:
         state = "full"
-    body = Ready(status=state, reason=result.reason if result else "", transcriptions=services.admission.inside)
+    body = Ready(
+        status=state,
+        reason=result.reason if result else "",
+        transcriptions=services.admission.inside,
+        live_sessions=live.hub.sessions,
+    )
     status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
     return JSONResponse(body.model_dump(), status_code=status)

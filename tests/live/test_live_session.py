@@ -64,6 +64,35 @@ def test_the_script_comes_back_once() -> None:
     assert Marked("end") in updates
 
 
+@pytest.mark.parametrize(
+    ("script", "duration_s"),
+    [
+        # A second voice begins within the first one's last words.
+        (
+            [
+                Line(0.5, 0, "alpha bravo charlie delta echo foxtrot golf hotel"),
+                Line(3.1, 3, "hotel golf foxtrot echo delta charlie bravo alpha hotel"),
+                Line(8.0, 0, "delta echo alpha"),
+            ],
+            10.0,
+        ),
+        # Speech from the first sample to the last.
+        (
+            [Line(0.0, 2, "golf alpha bravo charlie delta echo"), Line(4.0, 5, "hotel golf echo delta alpha golf")],
+            6.4,
+        ),
+    ],
+)
+@pytest.mark.parametrize("packet", [1600, 500_000])
+def test_no_word_is_lost_at_the_start_the_change_or_the_end(script: list[Line], duration_s: float, packet: int) -> None:
+    found = finals(live(meeting(script, duration_s), packet))
+    for voice in {line.voice for line in script}:
+        said = [word for line in script if line.voice == voice for word in line.text.split()]
+        first = next(line for line in script if line.voice == voice).start_s
+        speaker = min(found, key=lambda it: abs(it.start - first * 16_000)).speaker
+        assert [word.text for s in found if s.speaker == speaker for word in s.words] == said
+
+
 @pytest.mark.parametrize("packet", [333, 7_777, 320_000])
 def test_any_packet_size_gives_the_same_finals(packet: int) -> None:
     assert finals(live(packet=packet)) == finals(live())
@@ -103,3 +132,48 @@ def test_flush_makes_everything_final_and_the_session_goes_on() -> None:
     before = finals(updates[: updates.index(Flushed("now"))])
     assert [word.text for s in before for word in s.words][:3] == ["alpha", "bravo", "charlie"]
     assert len([word for s in finals(updates) for word in s.words]) >= 30
+
+
+@pytest.mark.parametrize("at", [32_000, 53_333, 176_000])
+def test_a_flush_is_in_the_snapshot_that_comes_with_it(at: int) -> None:
+    def run(snapshot: Snapshot | None, flush_again: bool) -> list[Update]:
+        async def main() -> list[Update]:
+            engine = fake_engine()
+            async with LiveSession(engine, LiveOptions(partials=False), resume=snapshot) as session:
+                await session.push(SOUND[session.from_samples : at])
+                if snapshot is None or flush_again:
+                    await session.flush("now")
+                await session.push(SOUND[at:])
+                await session.stop()
+                found = [update async for update in session.updates()]
+            await engine.aclose()
+            return found
+
+        return asyncio.run(main())
+
+    whole = run(None, False)
+    place = whole.index(Flushed("now"))
+    ack = whole[place - 1]
+    assert isinstance(ack, Ack)
+    snapshot = Snapshot.load(ack.snapshot.dump())
+    assert finals(whole[place:])
+    for flush_again in (False, True):
+        assert finals(run(snapshot, flush_again)) == finals(whole[place:])
+
+
+def test_a_flush_answers_the_marks_before_it_without_more_sound() -> None:
+    async def main() -> None:
+        engine = fake_engine()
+        async with LiveSession(engine, LiveOptions(partials=False)) as session:
+            await session.push(SOUND[:60_000])
+            await session.mark("here")
+            assert session.waiting_marks == 1
+            await session.flush()
+            async with asyncio.timeout(60):
+                async for update in session.updates():
+                    if update == Marked("here"):
+                        break
+            assert session.waiting_marks == 0
+        await engine.aclose()
+
+    asyncio.run(main())

@@ -57,6 +57,7 @@ class Room:
         self._linger: asyncio.Task[None] | None = None
         self._lag_told_s: float | None = None
         self._count = 0
+        self._heard = (0, 0.0)
         self._warnings: list[str] = []
         self.ended = asyncio.Event()
         self.left = asyncio.Event()
@@ -246,7 +247,8 @@ class Room:
     async def _wait_for_return(self) -> None:
         flush_after_s = min(self._limits.flush_after_s, self._limits.resume_window_s)
         await asyncio.sleep(flush_after_s)
-        await self._quietly(self.session.flush())
+        if not self.session.stopped:
+            await self._quietly(self.session.flush())
         await asyncio.sleep(self._limits.resume_window_s - flush_after_s)
         await self._quietly(self.session.stop())
 
@@ -269,6 +271,7 @@ class Room:
         while True:
             await asyncio.sleep(self._limits.tick_s)
             self._tell_lag(clock())
+            await self._answer_marks(clock())
             if clock() - renewed_s >= self._limits.renew_s:
                 renewed_s = clock()
                 try:
@@ -277,6 +280,15 @@ class Room:
                     self._end("session_elsewhere", "another connection took the session over", 4004)
                     await self.session.aclose()
                     return
+
+    async def _answer_marks(self, now_s: float) -> None:
+        """A mark whose sound has stopped to come is answered by a flush there, like one that the client asks for."""
+        received = self.session.received_samples
+        if received != self._heard[0] or not self.session.waiting_marks or self.session.stopped:
+            self._heard = (received, now_s)
+        elif now_s - self._heard[1] >= self._limits.flush_after_s:
+            self._heard = (received, now_s)
+            await self._quietly(self.session.flush())
 
     def _tell_lag(self, now_s: float) -> None:
         behind_s = max(0, self.session.received_samples - self._written) / SAMPLE_RATE

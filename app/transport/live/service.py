@@ -19,12 +19,17 @@ from app.transport.live.limits import LiveLimits
 from app.transport.live.sql_store import SqlLiveStore
 
 
+def live_rules(limits: LiveLimits) -> LiveRules:
+    """How the driver is set under these limits."""
+    return LiveRules(max_ahead_samples=to_samples(limits.max_ahead_s))
+
+
 @asynccontextmanager
 async def running(
     engine: Engine, database: Database, limits: LiveLimits, audio: AudioLimits, origins: tuple[str, ...] = ()
 ) -> AsyncIterator[LiveService]:
     """The service; sessions that are open at the end stay in the store. The database stays the caller's."""
-    rules = LiveRules(max_ahead_samples=to_samples(limits.max_ahead_s))
+    rules = live_rules(limits)
 
     def open_session(options: LiveOptions, snapshot: Snapshot | None) -> LiveSession:
         return LiveSession(engine, options, rules, snapshot)

@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.engine.fake_worker import Line, meeting
-from tests.transport.live.test_live import START, until
+from tests.transport.live.talk import START, until
 
 ROOT = Path(__file__).parents[3]
 SCRIPT = tuple(
