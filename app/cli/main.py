@@ -14,8 +14,11 @@ import typer
 
 from app.cli import bench, models
 from app.cli.failures import ExitCode, ReaderGone, report
+from app.cli.fetch import fetch
 from app.cli.output import write_stdout
 from app.cli.serve import serve
+from app.cli.status import status
+from app.cli.submit import submit
 from app.cli.tools import EngineBuilder, Tools
 from app.cli.transcribe import transcribe
 from app.cli.worker import worker
@@ -33,6 +36,9 @@ command = typer.Typer(
 command.command()(transcribe)
 command.command()(serve)
 command.command()(worker)
+command.command()(submit)
+command.command()(status)
+command.command()(fetch)
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
 
