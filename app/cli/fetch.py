@@ -10,11 +10,11 @@ import typer
 
 from app.cli import output
 from app.cli.progress import Display
-from app.cli.status import Id
+from app.cli.status import AT_ONCE, Id
 from app.cli.submit import DEFAULT_URL, Quiet, Url
 from app.client.recording_errors import error_of
 from app.client.recording_types import Recording, RecordingEvent, read_progress
-from app.client.recordings import RecordingsClient
+from app.client.recordings import RecordingsClient, RetryRules
 from app.core.times import to_samples
 from app.errors import JobStateInvalid
 from app.formats import FORMATS
@@ -22,6 +22,8 @@ from app.observe import set_up_logging
 from app.session import Progress
 
 _BINARY = "docx"
+_PATIENT = RetryRules(attempts=10)
+"""A minute: who waits for an hour also waits for a server that starts again."""
 _FORMATS = ", ".join((*FORMATS, _BINARY))
 
 FormatName = Annotated[str, typer.Option("--format", "-f", help=f"One of: {_FORMATS}.")]
@@ -45,7 +47,7 @@ def fetch(  # noqa: PLR0913 - one parameter per option is how typer reads a comm
         raise typer.BadParameter(f"unknown format {format!r}; known are {_FORMATS}", param_hint="--format")
     if format == _BINARY and output_file is None and sys.stdout.isatty():
         raise typer.BadParameter("docx is no text for a terminal; give --output FILE", param_hint="--format")
-    with RecordingsClient(url) as client, Display(quiet=quiet) as display:
+    with RecordingsClient(url, _PATIENT if wait else AT_ONCE) as client, Display(quiet=quiet) as display:
         if wait:
             _wait(client, recording_id, display)
         found = client.transcript(recording_id, format, revision=revision)

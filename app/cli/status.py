@@ -14,8 +14,11 @@ from app.cli import output
 from app.cli.progress import clock
 from app.cli.submit import DEFAULT_URL, Url
 from app.client.recording_types import Recording
-from app.client.recordings import RecordingsClient
+from app.client.recordings import RecordingsClient, RetryRules
 from app.observe import set_up_logging
+
+AT_ONCE = RetryRules(attempts=3)
+"""For a person who looks: a server that is away is told within seconds."""
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="As `crosstalk submit` printed it.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As one line of JSON, for programs.")]
@@ -24,7 +27,7 @@ AsJson = Annotated[bool, typer.Option("--json", help="As one line of JSON, for p
 def status(recording_id: Id, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
     """Show a recording's state, how far it is and what to know about it; status 0 whatever the state."""
     set_up_logging("warning", "text")
-    with RecordingsClient(url) as client:
+    with RecordingsClient(url, AT_ONCE) as client:
         found = client.get(recording_id)
     if as_json:
         output.write_stdout(json.dumps(asdict(found), ensure_ascii=False) + "\n")

@@ -12,6 +12,7 @@ app/client/recording_errors.py.
 
 from __future__ import annotations
 
+import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -298,9 +299,10 @@ class RecordingsClient:
 
 
 def _path(recording_id: str, *more: str) -> str:
-    if not recording_id:
-        raise JobNotFound("a recording's id is not empty")
-    return "/".join((_API, wire.quoted(recording_id), *more))
+    # Anything else could name another path of the server.
+    if not re.fullmatch(r"[0-9A-Za-z_-]{1,100}", recording_id):
+        raise JobNotFound(f"{recording_id[:100]!r} is no recording's id")
+    return "/".join((_API, recording_id, *more))
 
 
 def _json(answer: httpx2.Response) -> dict[str, Any]:
