@@ -40,7 +40,9 @@ from app.errors import FileUnreadable, JobNotFound, OptionInvalid
 
 _API = "/v1/recordings"
 _SPEAKERS = "/v1/speakers"
-_BUSY = frozenset({429, 502, 503, 504})
+_REFUSED = frozenset({429, 503})
+"""The server is too busy to begin; nothing was done."""
+_BUSY = _REFUSED | {502, 504}
 _SILENCE_S = 60.0
 """Servers send something every few seconds; after so much silence the connection is taken for lost."""
 
@@ -154,7 +156,7 @@ class RecordingsClient:
 
     def delete(self, recording_id: str) -> None:
         """Delete a recording with its sound, transcript and every trace. Raises JobNotFound."""
-        self._request("DELETE", _path(recording_id))
+        self._request("DELETE", _path(recording_id), again=False)
 
     def transcript(self, recording_id: str, format: str = "json", *, revision: int | None = None) -> Transcript:
         """The transcript in a format; of a running recording (json, txt) what there is so far.
@@ -213,7 +215,7 @@ class RecordingsClient:
 
     def forget_speaker(self, speaker_id: str) -> None:
         """Forget a voice. Raises SpeakerNotFound."""
-        self._request("DELETE", f"{_SPEAKERS}/{wire.quoted(speaker_id)}")
+        self._request("DELETE", f"{_SPEAKERS}/{wire.quoted(speaker_id)}", again=False)
 
     def events(self, recording_id: str, last_id: int = 0, timeout_s: float | None = None) -> Iterator[RecordingEvent]:
         """What happens after event `last_id`, until the recording is over; lost connections are taken up again.
@@ -278,7 +280,7 @@ class RecordingsClient:
         return self._tried(lambda: self._http.request(method, path, **more), again=again)
 
     def _tried(self, send: Callable[[], httpx2.Response], *, again: bool = True) -> httpx2.Response:
-        """again: sending twice does no more than sending once; without it only a refused connection is tried again."""
+        """again: sending twice does no more than sending once; else only what was refused unread is tried again."""
         failures = 0
         while True:
             answer: httpx2.Response | None = None
@@ -293,7 +295,7 @@ class RecordingsClient:
                 if answer.is_success:
                     return answer
                 failures += 1
-                if answer.status_code not in _BUSY or failures >= self._rules.attempts:
+                if answer.status_code not in (_BUSY if again else _REFUSED) or failures >= self._rules.attempts:
                     raise answered_error(answer.status_code, answer.content)
             time.sleep(self._rules.pause_s(failures))
 

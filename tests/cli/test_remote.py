@@ -16,8 +16,9 @@ import pytest
 from docx import Document
 
 from app.cli import progress
+from app.client.recordings import RecordingsClient
 from tests.engine.fake_worker import FakeWorker, fake_engine
-from tests.transport.server import SCRIPT, serving, settings, wav
+from tests.transport.server import SCRIPT, serving, settings, wait_until, wav
 
 ROOT = Path(__file__).parents[2]
 UNKNOWN = "rec_" + "0" * 32
@@ -163,12 +164,10 @@ def test_what_cannot_be_fetched(crosstalk, url, gate, meeting_wav, tmp_path):
 
 
 def test_waiting_for_a_cancelled_recording_ends(crosstalk, url, gate, meeting_wav):
-    from app.client.recordings import RecordingsClient
-
     recording_id = submitted(crosstalk, url, meeting_wav)
     with RecordingsClient(url) as client:
         client.cancel(recording_id)
-    gate.set()
+        wait_until(lambda: client.get(recording_id).over, 60)
     result = crosstalk("fetch", recording_id, "--wait", "--url", url)
     assert (result.status, result.out) == (1, "")
     assert "is cancelled [job_state_conflict]" in result.err

@@ -218,6 +218,13 @@ def test_trying_has_an_end_and_edits_are_not_sent_twice():
         assert len(seen) == QUICK.attempts + 1
 
 
+def test_what_may_have_been_done_is_not_asked_for_twice():
+    with scripted(problem(503, "overloaded"), problem(504, "timeout")) as (client, seen):
+        with pytest.raises(ServerError):
+            client.learn_speaker("Maya", "rec_1", 0)
+        assert [method for method, *_ in seen] == ["POST", "POST"]
+
+
 def test_following_goes_on_after_the_last_event():
     running = answer(RECORDING | {"state": "running"})
     answers = [stream((1, "state"), (2, "segment")), running, None, problem(503, "overloaded"), stream((3, "state"))]
