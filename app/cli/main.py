@@ -14,9 +14,12 @@ import typer
 
 from app.cli import bench, models
 from app.cli.failures import ExitCode, ReaderGone, report
+from app.cli.fetch import fetch
 from app.cli.live import live
 from app.cli.output import write_stdout
 from app.cli.serve import serve
+from app.cli.status import status
+from app.cli.submit import submit
 from app.cli.tools import EngineBuilder, Tools
 from app.cli.transcribe import transcribe
 from app.cli.worker import worker
@@ -35,6 +38,9 @@ command.command()(transcribe)
 command.command()(serve)
 command.command()(worker)
 command.command()(live)
+command.command()(submit)
+command.command()(status)
+command.command()(fetch)
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
 

@@ -45,13 +45,13 @@ def make_directory(directory: Path) -> None:
         raise OutputError(f"{directory}: {error.strerror}", param="output") from error
 
 
-def write_file(path: Path, text: str) -> None:
+def write_file(path: Path, text: str | bytes) -> None:
     """Write beside the target, sync, then rename: a full disk leaves what was there before. Raises OutputError."""
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
             with part.open("wb") as file:
-                file.write(text.encode())
+                file.write(_bytes(text))
                 file.flush()
                 os.fsync(file.fileno())
             part.replace(path)
@@ -61,11 +61,11 @@ def write_file(path: Path, text: str) -> None:
         raise OutputError(f"{path}: {error.strerror}", param="output") from error
 
 
-def write_stdout(text: str) -> None:
-    """Write UTF-8, whatever the terminal's locale. Raises OutputError, ReaderGone."""
+def write_stdout(text: str | bytes) -> None:
+    """Write bytes as they are and text as UTF-8, whatever the terminal's locale. Raises OutputError, ReaderGone."""
     try:
         sys.stdout.flush()
-        sys.stdout.buffer.write(text.encode())
+        sys.stdout.buffer.write(_bytes(text))
         sys.stdout.buffer.flush()
     except BrokenPipeError as error:
         _silence_stdout()
@@ -73,6 +73,10 @@ def write_stdout(text: str) -> None:
     except OSError as error:
         _silence_stdout()
         raise OutputError(f"standard output: {error.strerror}") from error
+
+
+def _bytes(text: str | bytes) -> bytes:
+    return text if isinstance(text, bytes) else text.encode()
 
 
 def _silence_stdout() -> None:

@@ -53,6 +53,19 @@ class Display:
         """The models are being loaded."""
         self._show("loading the models", None, sound=False)
 
+    def sending(self, name: str, sent_bytes: int, total_bytes: int) -> None:
+        """A file is being uploaded."""
+        description = f"{name}: uploading"
+        if self._task is None or self._stage != description:
+            self._stage = description
+            self._show(description, float(total_bytes), sound=False)
+        if self._bars is not None and self._task is not None:
+            self._bars.update(self._task, completed=float(sent_bytes))
+
+    def waiting(self, name: str) -> None:
+        """A recording waits on a server."""
+        self._show(f"{name}: waiting", None, sound=False)
+
     def begin(self, name: str, duration_s: float | None) -> None:
         """A recording starts; its length in seconds, None when the container does not tell."""
         self._name, self._stage, self._total_s = name, "", duration_s
@@ -136,7 +149,7 @@ class _Speed(ProgressColumn):
 
     def render(self, task: Task) -> Text:
         elapsed_s = time.monotonic() - float(task.fields["began_s"])
-        if not task.completed or elapsed_s <= 0:
+        if not task.fields["sound"] or not task.completed or elapsed_s <= 0:
             return Text()
         return Text(f"{task.completed / elapsed_s:.1f}x", style="progress.data.speed")
 

@@ -1,6 +1,7 @@
-"""The Python client of the live protocol (docs/live-protocol.md): sound in, typed events out, over lost connections.
+"""Python clients of a Crosstalk server: `recordings`, and here that of the live protocol (docs/live-protocol.md),
+sound in, typed events out, over lost connections.
 
-Knows the wire, not the server: it imports nothing of `app.transport`, so that it could be shipped by itself.
+Both know the wire, not the server: nothing of `app.transport` is imported, so that they could be shipped by themselves.
 """
 
 from __future__ import annotations
