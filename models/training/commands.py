@@ -1,4 +1,4 @@
-"""The commands `split`, `prepare`, `train`, `evaluate` and `export`: arguments in, work done, errors named on stderr."""
+"""The commands `split`, `prepare`, `train`, `evaluate`, `export`: arguments in, work done, errors named on stderr."""
 
 from __future__ import annotations
 
