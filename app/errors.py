@@ -9,7 +9,8 @@ CrosstalkError
 │   ├── AudioTooLong               audio_too_long        decodes to more than the limit allows
 │   ├── AudioFormatUnsupported     audio_format_unsupported   rate, channel count or layout outside the limits
 │   ├── FileUnreadable             file_unreadable       missing, a folder, or no permission
-│   └── OptionInvalid              option_invalid        an unknown language, format, decoder or a wrong number
+│   ├── OptionInvalid              option_invalid        an unknown language, format, decoder or a wrong number
+│   └── BadSnapshot                snapshot_invalid      damaged, or of other models (app/live/snapshot.py)
 ├── OutputError                    output_failed         the result cannot be written (disk full, no permission)
 ├── SetupError                     this installation cannot work yet
 │   └── ModelUnavailable           model_unavailable     weights missing, damaged or of another model

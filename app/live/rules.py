@@ -28,11 +28,11 @@ class LiveRules:
     max_in_flight: windows asked for at once when the sound comes faster than real time.
     """
 
-    step_samples: int = SAMPLE_RATE // 2
+    step_samples: int = SAMPLE_RATE
     reach_samples: int = 4 * SAMPLE_RATE
-    right_samples: int = 3 * SAMPLE_RATE // 2
+    right_samples: int = 5 * SAMPLE_RATE // 4
     edge_samples: int = SAMPLE_RATE // 2
-    turns: TurnRules = field(default_factory=lambda: TurnRules(max_samples=6 * SAMPLE_RATE))
+    turns: TurnRules = field(default_factory=lambda: TurnRules(max_samples=9 * SAMPLE_RATE // 2))
     tracker: TrackerRules = field(
         default_factory=lambda: TrackerRules(min_run_samples=20_000, repeat=8.0, memory_samples=20 * SAMPLE_RATE)
     )

@@ -82,6 +82,7 @@ async def _local(hub: LiveHub, room: Room) -> AsyncIterator[str | None]:
     room.join(mailbox)
     try:
         last = -1
+        text = ""
         while True:
             if last < 0 or mailbox.overflowed:
                 # At first, and for a viewer that cannot keep up: everything anew instead of every step.
@@ -92,16 +93,19 @@ async def _local(hub: LiveHub, room: Room) -> AsyncIterator[str | None]:
                 if room.partial:
                     yield room.partial
             item = await mailbox.get(hub.limits.heartbeat_s)
-            if isinstance(item, Closing):
-                return
-            if item is None:
+            if isinstance(item, Closing) or (item is None and room.ended.is_set()):
+                if not mailbox.overflowed:
+                    break
+            elif item is None:
                 if not mailbox.overflowed:
                     yield None
-                if room.ended.is_set():
-                    return
             elif not item.revision or item.revision > last:
                 last = max(last, item.revision)
-                yield item.text
+                text = item.text
+                yield text
+        record = await hub.store.find(room.record.id)
+        if record is not None and record.done is not None and text != record.done:
+            yield record.done  # it was among what did not find room
     finally:
         room.leave(mailbox)
 

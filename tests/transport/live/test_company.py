@@ -45,9 +45,9 @@ async def closed(socket):
 
 async def all_of(socket):
     """Every event until the server closes."""
+    # Iteration ends with a normal close, and raises at any other.
     async with asyncio.timeout(60):
-        seen = [json.loads(message) async for message in socket]  # ends by itself at a close with 1000, else raises
-    return seen
+        return [json.loads(frame) async for frame in socket]
 
 
 def test_viewers_follow_from_the_start_from_the_middle_and_afterwards(served):

@@ -114,3 +114,36 @@ def test_the_other_server_writes_what_an_undisturbed_one_writes(servers, how):
     if how == signal.SIGTERM:
         assert "goaway" in [event["type"] for event in got]
         assert servers[0][1].wait(20) in {0, -signal.SIGTERM}
+
+
+async def flushed(first, second, kill):
+    """Finals of a session that is flushed in mid-sentence; with `kill` the first server dies right then."""
+    cut, seen = 2 * 213_333, []
+    socket = await opened(first)
+    await socket.send(json.dumps(START))
+    ready = await until(socket, "ready", seen)
+    await send(socket, SOUND[:cut])
+    await socket.send('{"type": "flush", "id": "here"}')
+    await until(socket, "flushed", seen)
+    begin = cut
+    if kill is not None:
+        kill()
+        await socket.close()
+        socket = await opened(second)
+        have = max(event["revision"] for event in seen)
+        await socket.send(json.dumps(START | {"resume": {"token": ready["token"], "have_revision": have}}))
+        begin = 2 * (await until(socket, "ready", seen))["from_samples"]
+        assert begin < cut
+    await send(socket, SOUND[begin:])
+    await socket.send('{"type": "stop"}')
+    await until(socket, "done", seen)
+    await socket.close()
+    return finals(seen)
+
+
+def test_a_flush_that_was_answered_is_not_forgotten_by_a_crash(servers):
+    (first, process), (second, _) = servers
+    got = asyncio.run(flushed(first, second, process.kill))
+    expected = asyncio.run(flushed(second, second, None))
+    assert len(expected) >= 7
+    assert got == expected
