@@ -190,6 +190,25 @@ class JobsGroup(Group):
     """Least likeness (cosine of voice vectors) at which a speaker gets a known speaker's name."""
 
 
+class WebhooksGroup(Group):
+    """Messages to the address that a recording names, when its job has ended."""
+
+    secret: Annotated[str, Field(repr=False)] = ""
+    """Signs the messages (Standard Webhooks): whsec_ and base64 of 24 bytes or more; empty = no webhooks."""
+
+    allow_private: bool = False
+    """Whether webhooks may go to private, loopback and other addresses that are not public."""
+
+    max_attempts: PositiveInt = 8
+    """Tries before a message is given up."""
+
+    retry_s: PositiveFloat = 10.0
+    """Pause after the first failed try, in seconds; doubled each time, an hour at most."""
+
+    timeout_s: PositiveFloat = 10.0
+    """Longest time for one try, in seconds."""
+
+
 class LogGroup(Group):
     """Logging, always to stderr."""
 
@@ -225,6 +244,7 @@ class Settings(BaseSettings):
     server: ServerGroup = ServerGroup()
     store: StoreGroup = StoreGroup()
     jobs: JobsGroup = JobsGroup()
+    webhooks: WebhooksGroup = WebhooksGroup()
     log: LogGroup = LogGroup()
 
 

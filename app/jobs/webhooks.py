@@ -1,4 +1,4 @@
-"""Sends the outbox's messages: signed after Standard Webhooks, only to checked addresses, tried again with growing pauses.
+"""Sends the messages of the outbox: signed (Standard Webhooks), to checked addresses only, with growing pauses.
 
 The name is resolved once, every address is checked, and the connection goes to a checked address, so that a name that
 changes its address in between gains nothing. Redirects are not followed. A message may arrive twice, with one id.
@@ -25,6 +25,8 @@ from app.jobs.types import Delivery
 
 _log = logging.getLogger(__name__)
 _MAX_URL = 2000
+_TUNNELS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16", "2001::/32")))
+"""IPv6 that carries any IPv4 address inside: NAT64, 6to4, Teredo."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +157,4 @@ def _public(address: str) -> bool:
     found = ipaddress.ip_address(address.split("%")[0])
     mapped = getattr(found, "ipv4_mapped", None)
     found = mapped or found
-    return found.is_global and not found.is_multicast
+    return found.is_global and not found.is_multicast and not any(found in it for it in _TUNNELS)
