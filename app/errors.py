@@ -10,6 +10,7 @@ CrosstalkError
 │   ├── AudioFormatUnsupported     audio_format_unsupported   rate, channel count or layout outside the limits
 │   ├── FileUnreadable             file_unreadable       missing, a folder, or no permission
 │   ├── OptionInvalid              option_invalid        an unknown language, format, decoder or a wrong number
+│   │   └── WebhookRefused         webhook_refused       not an http(s) URL, a private address, or webhooks are off
 │   └── BadSnapshot                snapshot_invalid      damaged, or of other models (app/live/snapshot.py)
 ├── OutputError                    output_failed         the result cannot be written (disk full, no permission)
 ├── SetupError                     this installation cannot work yet
@@ -80,6 +81,10 @@ class FileUnreadable(InputError):
 
 class OptionInvalid(InputError):
     code = "option_invalid"
+
+
+class WebhookRefused(OptionInvalid):
+    code = "webhook_refused"
 
 
 class OutputError(CrosstalkError):

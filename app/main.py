@@ -27,7 +27,7 @@ from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
 from app.transport.recordings import routes as recordings
 from app.version import installed_version
-from app.wiring import audio_limits, build_from, live_limits, store_from, work_dir, worker_rules
+from app.wiring import audio_limits, build_from, live_limits, store_from, webhook_rules, work_dir, worker_rules
 
 _log = logging.getLogger(__name__)
 
@@ -117,4 +117,5 @@ def make_services(settings: Settings, engine: Engine, store: Store, worker: Work
         upload_dir=work_dir(settings),
         version=installed_version(),
         started_at_s=int(time.time()),
+        webhooks=webhook_rules(settings),
     )

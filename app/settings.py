@@ -227,6 +227,25 @@ class LiveGroup(Group):
     """Pages of other hosts that may open sockets, as a JSON list of origins (`https://host`)."""
 
 
+class WebhooksGroup(Group):
+    """Messages to the address that a recording names, when its job has ended."""
+
+    secret: Annotated[str, Field(repr=False)] = ""
+    """Signs the messages (Standard Webhooks): whsec_ and base64 of 24 bytes or more; empty = no webhooks."""
+
+    allow_private: bool = False
+    """Whether webhooks may go to private, loopback and other addresses that are not public."""
+
+    max_attempts: PositiveInt = 8
+    """Tries before a message is given up."""
+
+    retry_s: PositiveFloat = 10.0
+    """Pause after the first failed try, in seconds; doubled each time, an hour at most."""
+
+    timeout_s: PositiveFloat = 10.0
+    """Longest time for one try, in seconds."""
+
+
 class LogGroup(Group):
     """Logging, always to stderr."""
 
@@ -263,6 +282,7 @@ class Settings(BaseSettings):
     store: StoreGroup = StoreGroup()
     jobs: JobsGroup = JobsGroup()
     live: LiveGroup = LiveGroup()
+    webhooks: WebhooksGroup = WebhooksGroup()
     log: LogGroup = LogGroup()
 
 

@@ -14,6 +14,7 @@ from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
 from app.jobs.runner import RunRules
 from app.jobs.store import Store, open_store
+from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
@@ -84,6 +85,18 @@ def store_from(settings: Settings) -> Store:
     return open_store(database, blobs)
 
 
+def webhook_rules(settings: Settings) -> WebhookRules:
+    """Where webhooks may go, and how they are signed."""
+    hooks = settings.webhooks
+    return WebhookRules(
+        secret=hooks.secret,
+        allow_private=hooks.allow_private,
+        max_attempts=hooks.max_attempts,
+        retry_s=hooks.retry_s,
+        timeout_s=hooks.timeout_s,
+    )
+
+
 def worker_rules(settings: Settings) -> WorkerRules:
     """How recordings are worked on."""
     jobs = settings.jobs
@@ -101,6 +114,7 @@ def worker_rules(settings: Settings) -> WorkerRules:
             likeness=jobs.speaker_likeness,
         ),
         retention=RetentionRules(jobs.audio_ttl_s, jobs.transcript_ttl_s),
+        webhooks=webhook_rules(settings),
     )
 
 

@@ -19,6 +19,7 @@ from app.jobs.retention import RetentionRules, sweep
 from app.jobs.runner import Runner, RunRules
 from app.jobs.sql_engine import SqlEngine
 from app.jobs.store import Store
+from app.jobs.webhooks import WebhookRules, send_due
 from app.recordings import Workplace
 
 _log = logging.getLogger(__name__)
@@ -36,6 +37,7 @@ class WorkerRules:
     claims: ClaimRules = field(default_factory=ClaimRules)
     run: RunRules = field(default_factory=RunRules)
     retention: RetentionRules = field(default_factory=RetentionRules)
+    webhooks: WebhookRules = field(default_factory=WebhookRules)
 
 
 class Worker:
@@ -49,6 +51,7 @@ class Worker:
         self.engine = build_job_engine(claims, store, rules)
         """For `nudge` after something was queued, and `forget` after it was deleted."""
         self._sweeper: asyncio.Task[None] | None = None
+        self._sender: asyncio.Task[None] | None = None
 
     @property
     def timeouts(self) -> int:
@@ -64,10 +67,16 @@ class Worker:
 
         await asyncio.to_thread(self.engine.start, handle, self._rules.slots)
         self._sweeper = asyncio.create_task(self._sweep())
+        if self._rules.webhooks.secret:
+            self._rules.webhooks.key()
+            self._sender = asyncio.create_task(self._send())
         _log.info("working on recordings, %d at once", self._rules.slots)
 
     async def aclose(self) -> None:
         """Stop at the next window boundary and hand over what runs."""
+        if self._sender is not None:
+            self._sender.cancel()
+            await asyncio.gather(self._sender, return_exceptions=True)
         if self._sweeper is not None:
             self._sweeper.cancel()
             await asyncio.gather(self._sweeper, return_exceptions=True)
@@ -82,6 +91,14 @@ class Worker:
             except StoreError as error:
                 _log.warning("retention waits: %s", error.message)
             await asyncio.sleep(self._rules.sweep_interval_s)
+
+    async def _send(self) -> None:
+        while True:
+            try:
+                await asyncio.to_thread(send_due, self._store.deliveries, self._rules.webhooks)
+            except StoreError as error:
+                _log.warning("webhooks wait: %s", error.message)
+            await asyncio.sleep(1.0)
 
 
 def build_job_engine(claims: Claims, store: Store, rules: WorkerRules) -> JobEngine:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from app.jobs.engine import JobEngine
 from app.jobs.store import Store
+from app.jobs.webhooks import WebhookRules
 from app.recordings import Workplace
 from app.transport.admission import Admission
 from app.transport.uploads import UploadLimits
@@ -40,6 +41,7 @@ class Services:
     upload_dir: Path
     version: str
     started_at_s: int
+    webhooks: WebhookRules = field(default_factory=WebhookRules)
 
 
 def get_services(request: Request) -> Services:

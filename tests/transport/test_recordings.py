@@ -135,3 +135,7 @@ def test_a_voice_is_learnt_used_and_forgotten(http):
     assert "Maya" in http.get(f"{other}/transcript?format=txt").text
     assert http.delete(f"/v1/speakers/{made.json()['id']}").status_code == 204
     assert code(submit(http, known_speakers=made.json()["id"])) == (404, "speaker_not_found")
+
+
+def test_a_webhook_is_refused_without_a_secret(http):
+    assert code(submit(http, webhook="http://127.0.0.1/hook")) == (400, "webhook_refused")

@@ -46,8 +46,8 @@ async def create_recording(
     """Upload a recording; it is transcribed in the background."""
     async with receive_form(request, services.upload_limits, services.upload_dir) as form:
         place = services.workplace
-        decoder = place.engine.spec.decoder
-        job, made = await asyncio.to_thread(upload.queue, services.store, place.limits, form, decoder, idempotency_key)
+        serving = upload.Serving(place.engine.spec.decoder, services.webhooks)
+        job, made = await asyncio.to_thread(upload.queue, services.store, place.limits, form, serving, idempotency_key)
     if made:
         services.job_engine.nudge()
     body = schemas.recording_body(job, await asyncio.to_thread(services.store.jobs.position, job))

@@ -5,12 +5,14 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 from app.audio import AudioLimits, open_recording
 from app.core.times import SAMPLE_RATE
 from app.errors import OptionInvalid
 from app.jobs.store import Store
 from app.jobs.types import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, Job, JobOptions, NewJob
+from app.jobs.webhooks import WebhookRules, check_webhook
 from app.options import Asked, session_options
 from app.transport.uploads import FILE_FIELD, Form
 
@@ -23,14 +25,23 @@ _ONCE = (
     "decoder",
     "channels_as_speakers",
     "priority",
+    "webhook",
 )
 _LISTS = ("hotwords", "known_speakers")
 
 
-def queue(store: Store, limits: AudioLimits, form: Form, decoder: str, key: str | None) -> tuple[Job, bool]:
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What this server offers: its decoder, and the webhooks that it sends."""
+
+    decoder: str
+    webhooks: WebhookRules
+
+
+def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: str | None) -> tuple[Job, bool]:
     """Store the form's file and queue it; (job, whether it is new). Blocks; the file is gone from where it was.
 
-    decoder: the server's. Raises OptionInvalid, IdempotencyConflict, StoreError, OutputError, and what the recording
+    Raises OptionInvalid, WebhookRefused, IdempotencyConflict, StoreError, OutputError, and what the recording
     raises.
     """
     if form.file is None:
@@ -38,9 +49,12 @@ def queue(store: Store, limits: AudioLimits, form: Form, decoder: str, key: str 
     if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise OptionInvalid("a key has 1 to 255 printable characters", param="Idempotency-Key")
     once, lists = _fields(form)
+    decoder, webhooks = serving.decoder, serving.webhooks
     options, priority = _options(once, lists), _number(once, "priority")
     if options.decoder not in (None, decoder):
         raise OptionInvalid(f"this server's decoder is {decoder}, not {options.decoder!r}", param="decoder")
+    if options.webhook is not None:
+        check_webhook(options.webhook, webhooks)
     if options.known_speakers:
         store.speakers.voices("", options.known_speakers)
     name = file_name(form.file_name)
@@ -98,6 +112,7 @@ def _options(once: Mapping[str, str], lists: Mapping[str, tuple[str, ...]]) -> J
         hotwords=asked.hotwords,
         decoder=once.get("decoder"),
         channels_as_speakers=channels == "true",
+        webhook=once.get("webhook"),
     )
 
 
@@ -114,7 +129,7 @@ def _form_schema() -> dict[str, object]:
     text, whole = {"type": "string"}, {"type": "integer"}
     several = {"type": "array", "items": text}
     properties: dict[str, object] = {FILE_FIELD: {"type": "string", "format": "binary"}}
-    properties |= {"language": text, "decoder": text, "channels_as_speakers": {"type": "boolean"}}
+    properties |= {"webhook": text, "language": text, "decoder": text, "channels_as_speakers": {"type": "boolean"}}
     properties |= {f"{kind}_speakers": whole | {"minimum": 1, "maximum": 64} for kind in ("num", "min", "max")}
     properties |= {"priority": whole | {"minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY}}
     properties |= dict.fromkeys(_LISTS, several)

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from app.store import open_database
+from app.store import migrate, open_database
 from app.transport.live.sql_store import SqlLiveStore
 from app.transport.live.store import Checkpoint, Fenced, MemoryLiveStore, Record, StoredEvent
 from tests.jobs.postgres import Postgres
@@ -32,10 +32,10 @@ def run(request, tmp_path):
     if request.param == "postgres":
         url = request.getfixturevalue("postgres").database()
     database = open_database(url)
+    migrate(database)
 
     async def main(scenario):
-        store = SqlLiveStore(database.engine)
-        store.create_tables()
+        store = SqlLiveStore(database)
         try:
             await scenario(store)
         finally:
