@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 
 import httpx2
 
@@ -20,10 +21,13 @@ class Breakable:
         self.spec = self.inner.spec
         self.error = None
         self.hang_s = 0.0
+        self.go = threading.Event()
+        self.go.set()
         self.asked = 0
 
     async def diarize(self, window):
         self.asked += 1
+        await asyncio.to_thread(self.go.wait)
         await asyncio.sleep(self.hang_s)
         if self.error:
             raise self.error
@@ -89,11 +93,12 @@ def test_failing_and_hanging_engines_are_not_ready_and_recover():
 
 def test_over_http(tmp_path):
     engine = Breakable()
-    engine.hang_s = 0.3
+    engine.go.clear()
     chosen = settings(tmp_path, {"probe_interval_s": 0.01})
     with serving(engine, chosen) as url, httpx2.Client(base_url=url) as http:
         starting = http.get("/readyz")
         assert (starting.status_code, starting.json()["status"]) == (503, "starting")
+        engine.go.set()
         assert http.get("/healthz").json()["status"] == "ok"
         wait_until(lambda: http.get("/readyz").status_code == 200)
         engine.error = EngineFailed("the models are broken")
