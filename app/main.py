@@ -91,7 +91,7 @@ def workplace(settings: Settings, engine: Engine) -> Workplace:
 
 
 def listen_service(settings: Settings, engine: Engine, live: live_endpoint.LiveService) -> listen.ListenService:
-    """What /v1/listen works with; its sessions count among the live ones."""
+    """What /v1/listen works with; as many sessions as on /v1/live, counted apart and not kept for a resume."""
     return listen.ListenService(
         open_session=lambda options: LiveSession(engine, options, live_service.live_rules(live.hub.limits)),
         limits=audio_limits(settings),
