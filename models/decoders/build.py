@@ -12,7 +12,7 @@ from models.asr.whisper import AsrSettings, WhisperAsr
 from models.decoders.base import Decoder
 from models.decoders.cascade import CascadeDecoder
 from models.decoders.sot import SotDecoder
-from models.errors import ModelError
+from models.errors import BadCheckpoint, ModelError
 from models.llm.load import load_llm
 from models.registry import Registry
 from models.sot.checkpoint import CONFIG_FILE, load_checkpoint, read_config
@@ -23,6 +23,10 @@ class UnknownDecoder(ModelError):
     """There is no decoder of that name. One argument: the message."""
 
     code = "decoder_unknown"
+
+
+ENCODER = "whisper-base"
+"""The Whisper of the registry of weights: it writes the cascade's words and hears for the SOT decoder."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +59,9 @@ def load_decoder(name: str, settings: DecoderSettings) -> Decoder:
 def load_asr(settings: DecoderSettings) -> WhisperAsr:
     """The Whisper of the registry. Raises ModelError."""
     return WhisperAsr.load(
-        require(settings.registry, "whisper-base-model", settings.weights_dir),
-        require(settings.registry, "whisper-base-config", settings.weights_dir),
-        require(settings.registry, "whisper-base-tokenizer", settings.weights_dir),
+        require(settings.registry, f"{ENCODER}-model", settings.weights_dir),
+        require(settings.registry, f"{ENCODER}-config", settings.weights_dir),
+        require(settings.registry, f"{ENCODER}-tokenizer", settings.weights_dir),
         AsrSettings(settings.device, settings.dtype, settings.quantize, settings.max_batch),
     )
 
@@ -67,8 +71,11 @@ def _load_cascade(settings: DecoderSettings) -> Decoder:
 
 
 def _load_sot(settings: DecoderSettings) -> Decoder:
+    config = read_config(SOT_DIR)
+    if config.encoder != ENCODER:
+        raise BadCheckpoint(f"{SOT_DIR} hears encoder {config.encoder!r}; the one that is loaded is {ENCODER!r}")
     asr = load_asr(settings)
-    path = require(settings.registry, read_config(SOT_DIR).llm, settings.weights_dir)
+    path = require(settings.registry, config.llm, settings.weights_dir)
     llm, tokenizer = load_llm(path, device=settings.device, dtype=settings.dtype)
     return SotDecoder(asr, load_checkpoint(SOT_DIR, llm), tokenizer)
 

@@ -19,7 +19,7 @@ from models.asr.whisper import WhisperAsr
 from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
 from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED, CascadeDecoder
 from models.decoders.repetition import first_repetition
-from models.errors import ModelError
+from models.errors import BadCheckpoint, ModelError
 from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
 from models.sot.modeling import SotModel
 from models.sot.text import plain_decode, plain_encode
@@ -54,7 +54,14 @@ class SotDecoder:
         tokenizer: PreTrainedTokenizerBase,
         rules: SotRules = SotRules(),
     ) -> None:
-        self.max_samples = model.config.max_samples
+        """Raises BadCheckpoint where the decoder was trained with an encoder of another width."""
+        config = model.config
+        if config.encoder_width != asr.d_model:
+            raise BadCheckpoint(
+                f"the SOT checkpoint hears {config.encoder!r}, whose states have width {config.encoder_width}; "
+                f"this encoder's have width {asr.d_model}"
+            )
+        self.max_samples = config.max_samples
         self._asr = asr
         self._cascade = CascadeDecoder(asr)
         self._model = model

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,11 +12,12 @@ import torch
 
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.asr.words import AsrWord
-from models.decoders import sot
+from models.decoders import build, sot
 from models.decoders.base import DecoderInput, DecoderTurn
 from models.decoders.build import DECODERS, DecoderSettings, load_decoder
 from models.decoders.cascade import REPETITION, TRUNCATED
 from models.decoders.sot import SotDecoder, SotRules, WindowRejected
+from models.errors import BadCheckpoint
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.sot.adapters import adapters_of
 from models.sot.checkpoint import load_checkpoint, save_checkpoint
@@ -153,3 +156,18 @@ def test_the_shipped_checkpoint_reads_a_window() -> None:
     output = loaded.decode_batch([window(3.0, 1, DecoderTurn(0, 2 * RATE, 0), DecoderTurn(RATE, 3 * RATE, 1))])[0]
     assert len(output.turns) == 2
     assert all(0 <= word.confidence <= 1 for turn in output.turns for word in turn.words)
+
+
+def test_a_checkpoint_for_another_encoder_is_refused(asr: WhisperAsr) -> None:
+    llm = tiny_llm()
+    with pytest.raises(BadCheckpoint, match=f"width {ENCODER_WIDTH + 8}"):
+        SotDecoder(asr, make_model(llm, tiny_recipe(), ENCODER_WIDTH + 8), llm.tokenizer)
+
+
+def test_a_checkpoint_that_names_another_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    trained = make_model(tiny_llm(), tiny_recipe(), ENCODER_WIDTH)
+    trained.config = replace(trained.config, encoder="whisper-huge")
+    save_checkpoint(tmp_path, trained, adapters_of(trained.llm))
+    monkeypatch.setattr(build, "SOT_DIR", tmp_path)
+    with pytest.raises(BadCheckpoint, match="whisper-huge"):
+        build._load_sot(DecoderSettings(load_registry(), DEFAULT_WEIGHTS_DIR))
