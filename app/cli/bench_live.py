@@ -33,8 +33,11 @@ EngineKind = Annotated[
 Log = Annotated[Path | None, typer.Option("--log", metavar="FILE", help="Keeps the recorded answers for another run.")]
 Streams = Annotated[int, typer.Option("--max-streams", min=1, help="End at so many streams.")]
 Batch = Annotated[int, typer.Option("--add", min=1, help="Streams added at a time.")]
-Hold = Annotated[float, typer.Option("--hold", min=2.0, help="Seconds measured at each number of streams.")]
-Limit = Annotated[float, typer.Option("--lag-limit", min=0.1, help="Seconds of lag (p90) that end it.")]
+Hold = Annotated[
+    float,
+    typer.Option("--hold", min=2.0, help="Seconds measured at each number of streams, at least the sound's length."),
+]
+Limit = Annotated[float, typer.Option("--lag-limit", min=0.1, help="Seconds of lag that end it.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
