@@ -9,7 +9,6 @@ import pytest
 from app import errors
 from app.transport.problems import HttpProblem, problem_of
 
-
 CLIENT_FAULTS = (
     errors.InputError,
     errors.BlobMissing,
