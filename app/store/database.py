@@ -7,6 +7,8 @@ seconds on the database's own clock: workers on several machines need not agree 
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,12 +17,13 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from app.errors import SetupError, StoreFull, StoreUnavailable
 
 BUSY_TIMEOUT_S = 30.0
+_WAL_RETRY_S = 0.02
 _WRITE = "crosstalk_write"
 _NOW = {
     "sqlite": "((julianday('now') - 2440587.5) * 86400.0)",
@@ -140,7 +143,8 @@ def _sqlite(url: URL) -> sa.Engine:
     def _on_connect(raw: DBAPIConnection, _record: object) -> None:
         setattr(raw, "isolation_level", None)  # noqa: B010 - SQLite's own; transactions are begun below, not by it
         cursor = raw.cursor()
-        for pragma in ("journal_mode=wal", "synchronous=full", "foreign_keys=on", "secure_delete=on"):
+        _use_wal(cursor)
+        for pragma in ("synchronous=full", "foreign_keys=on", "secure_delete=on"):
             cursor.execute(f"pragma {pragma}")
         cursor.close()
 
@@ -150,6 +154,19 @@ def _sqlite(url: URL) -> sa.Engine:
         connection.exec_driver_sql("begin immediate" if writes else "begin")
 
     return engine
+
+
+def _use_wal(cursor: DBAPICursor) -> None:
+    """Put the file into WAL mode. SQLite itself does not wait where two processes that start together both want to."""
+    deadline = time.monotonic() + BUSY_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("pragma journal_mode=wal")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(_WAL_RETRY_S)
 
 
 @contextmanager

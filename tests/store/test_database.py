@@ -87,6 +87,19 @@ def test_a_locked_database_is_unavailable(tmp_path, monkeypatch):
     database.close()
 
 
+def test_a_new_file_that_another_process_is_reading_is_waited_for(tmp_path):
+    path = tmp_path / "new.sqlite"
+    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    other.executescript("create table old (id); begin; select * from old;")
+    other.execute("select * from old").fetchall()
+    threading.Timer(0.5, lambda: other.execute("commit")).start()
+    database = open_database(f"sqlite:///{path}")
+    with database.write() as connection:
+        assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
+    database.close()
+    other.close()
+
+
 def test_a_full_database_is_told_apart(database):
     with database.read() as connection:
         pages = connection.exec_driver_sql("pragma page_count").scalar()
