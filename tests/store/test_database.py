@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
@@ -87,17 +88,21 @@ def test_a_locked_database_is_unavailable(tmp_path, monkeypatch):
     database.close()
 
 
-def test_a_new_file_that_another_process_is_reading_is_waited_for(tmp_path):
-    path = tmp_path / "new.sqlite"
-    other = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-    other.executescript("create table old (id); begin; select * from old;")
-    other.execute("select * from old").fetchall()
-    threading.Timer(0.5, lambda: other.execute("commit")).start()
-    database = open_database(f"sqlite:///{path}")
-    with database.write() as connection:
-        assert connection.exec_driver_sql("pragma journal_mode").scalar() == "wal"
-    database.close()
-    other.close()
+def test_many_who_open_a_new_file_at_once_all_get_it(tmp_path):
+    """SQLite refuses some of those who switch a file to WAL at the same moment, whatever its busy timeout."""
+    for number in range(40):
+        databases = [open_database(f"sqlite:///{tmp_path / f'{number}.sqlite'}") for _ in range(6)]
+        together = threading.Barrier(len(databases))
+
+        def use(database, together=together):
+            together.wait()
+            with database.write() as connection:
+                return connection.exec_driver_sql("pragma journal_mode").scalar()
+
+        with ThreadPoolExecutor(len(databases)) as pool:
+            assert list(pool.map(use, databases)) == ["wal"] * len(databases)
+        for database in databases:
+            database.close()
 
 
 def test_a_full_database_is_told_apart(database):
