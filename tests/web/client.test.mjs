@@ -9,6 +9,7 @@ class Socket {
     this.url = url;
     this.sent = [];
     this.bufferedAmount = 0;
+    this.readyState = 1;
     this.closed = false;
     Socket.all.push(this);
   }
@@ -100,6 +101,18 @@ test("sound given before the session stands is not lost, and no message is too b
   socket().ready();
   assert.deepEqual(socket().sound, numbers(0, 9000));
   for (const part of socket().sent.slice(1)) assert.ok(part.byteLength <= 8000);
+});
+
+test("a socket that is closing is given nothing, and what was given meanwhile is sent by the next one", () => {
+  const { socket, client, clock } = session();
+  socket().ready();
+  socket().readyState = 2;
+  client.send(ramp(0, 3000));
+  assert.deepEqual(socket().sound, []);
+  socket().lose();
+  clock.go(60_000);
+  socket().ready({ resumed: true });
+  assert.deepEqual(socket().sound, numbers(0, 3000));
 });
 
 test("after a lost connection the sound goes on where the server asks, and finals come once", () => {

@@ -29,6 +29,9 @@ export const FATAL_CLOSES = {
   4006: "max_duration",
   4007: "option_invalid",
 };
+
+/** WebSocket.OPEN, also where there is no WebSocket. */
+const OPEN = 1;
 const RETRIED_ERRORS = new Set(["overloaded", "internal_error", "going_away"]);
 
 export const DEFAULT_RULES = {
@@ -248,7 +251,8 @@ export class LiveClient extends EventTarget {
   /** Sends what the socket takes; comes back later for the rest. */
   _pump() {
     if (!this._stands || this._pending.pump !== undefined) return;
-    while (this._socket.bufferedAmount < this._rules.socket_bytes) {
+    // A socket that is closing takes nothing any more, some time before it says so by an event.
+    while (this._socket.readyState === OPEN && this._socket.bufferedAmount < this._rules.socket_bytes) {
       const control = this._unsent[0];
       if (control && control.position <= this._cursor) {
         this._unsent.shift();
