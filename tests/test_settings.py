@@ -1,4 +1,4 @@
-"""app/settings.py: defaults, environment, overrides, and what is refused."""
+"""app/settings: defaults, environment, overrides, and what is refused."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Timings:
-    """Times of the transport, in seconds; their meanings stand in app/settings.py."""
+    """Times of the transport, in seconds; their meanings stand in app/settings."""
 
     request_timeout_s: float
     heartbeat_s: float

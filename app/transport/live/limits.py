@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class LiveLimits:
-    """Their meanings stand in app/settings.py, group `live`.
+    """Their meanings stand in app/settings, group `live`.
 
     max_waiting_events: events that may wait for a client that reads slowly, before it is sent away to resume
     max_viewer_events: the same for a viewer, before it gets a snapshot instead

@@ -1,0 +1,30 @@
+"""Every setting of Crosstalk: its name, unit, default and meaning. Read from the environment at the entry points.
+
+`CROSSTALK_LOG__FORMAT=json` sets `log.format`; a group may also be given whole, as JSON:
+`CROSSTALK_LOG='{"level": "debug"}'`. A name that is not a setting is refused, so that a typing error cannot pass for a
+default. `load_settings` is called only in `app/main.py` and `app/cli`; everything else gets plain values.
+"""
+
+from app.settings.base import Group
+from app.settings.engine import EngineGroup
+from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
+from app.settings.live import LiveGroup
+from app.settings.load import Settings, SettingsInvalid, load_settings, setting_names
+from app.settings.log import LogGroup
+from app.settings.server import LimitsGroup, ServerGroup
+
+__all__ = [
+    "EngineGroup",
+    "Group",
+    "JobsGroup",
+    "LimitsGroup",
+    "LiveGroup",
+    "LogGroup",
+    "ServerGroup",
+    "Settings",
+    "SettingsInvalid",
+    "StoreGroup",
+    "WebhooksGroup",
+    "load_settings",
+    "setting_names",
+]

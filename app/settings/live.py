@@ -1,0 +1,42 @@
+"""Settings of live captions."""
+
+from __future__ import annotations
+
+from app.settings.base import Group, PositiveFloat, PositiveInt
+
+
+class LiveGroup(Group):
+    """Live captions (`/v1/live`)."""
+
+    max_sessions: PositiveInt = 32
+    """Sessions held at the same time, those that wait for their client included; further ones are refused."""
+
+    max_message_bytes: PositiveInt = 1024**2
+    """Largest message of a client, in bytes."""
+
+    max_ahead_s: PositiveFloat = 30.0
+    """Sound that may wait to be worked on, in seconds; a client that sends more is held back."""
+
+    idle_timeout_s: PositiveFloat = 60.0
+    """A connection on which nothing comes for so long is closed, in seconds."""
+
+    max_duration_s: PositiveFloat = 8 * 3600.0
+    """Longest session, in seconds of sound (default 8 hours)."""
+
+    resume_window_s: PositiveFloat = 120.0
+    """How long a session waits for a client that is gone, in seconds; then it is ended."""
+
+    flush_after_s: PositiveFloat = 5.0
+    """When the tail of a session is written whose client is gone, in seconds; a client back earlier notices nothing."""
+
+    lag_limit_s: PositiveFloat = 5.0
+    """Captions that are further behind the sound than this are reported to the client, in seconds."""
+
+    drain_s: PositiveFloat = 5.0
+    """How long clients have to go elsewhere at shutdown, in seconds."""
+
+    keep_s: PositiveFloat = 24 * 3600.0
+    """How long the transcript of an ended session can be fetched, in seconds (default a day)."""
+
+    origins: tuple[str, ...] = ()
+    """Pages of other hosts that may open sockets, as a JSON list of origins (`https://host`)."""
