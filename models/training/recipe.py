@@ -58,6 +58,7 @@ class PerturbSettings:
     wrong_speaker: a turn's slot in the prompt is another's
     drop_activity: the marks of who speaks when are left off the sound
     drop_sound: the whole sound is replaced by silence (features of zero)
+    free: nothing is told of who speaks when; the model writes speakers and times itself (`models.sot.free`)
     jitter_samples: standard deviation of a turn's borders
     """
 
@@ -67,6 +68,7 @@ class PerturbSettings:
     wrong_speaker: float = 0.02
     drop_activity: float = 0.05
     drop_sound: float = 0.0
+    free: float = 0.15
     jitter_samples: float = 1600.0
 
 
