@@ -46,7 +46,12 @@ def write_free(turns: Sequence[FreeTurn], layout: Layout) -> list[int]:
     """Ids of an answer with its `<end>`. Raises ValueError where the turns break the grammar."""
     ids: list[int] = []
     for turn in turns:
-        ids += [layout.first_slot + turn.slot, layout.first_time + turn.start, *turn.tokens, layout.first_time + turn.end]
+        ids += [
+            layout.first_slot + turn.slot,
+            layout.first_time + turn.start,
+            *turn.tokens,
+            layout.first_time + turn.end,
+        ]
     ids.append(layout.end_token)
     grammar = Grammar(layout, layout.times)
     for place, item in enumerate(ids):

@@ -1,4 +1,4 @@
-"""Training: examples in, weights out. One process on a CPU (float32) or a GPU (bfloat16, float32 for what is trained).
+"""Training: examples in, weights out. One process on a CPU or a GPU; what is trained is float32, the LLM float32 or bfloat16.
 
 The step number decides batches, disturbances and rates, so a state of (weights, optimizer, step) resumes exactly.
 """
@@ -127,7 +127,8 @@ class Trainer:
 
     def _loss(self, examples: Sequence[Example]) -> torch.Tensor:
         batch = collate(examples, self._device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self._device != "cpu"):
+        kind = torch.device(self._device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.model.llm.dtype == torch.bfloat16):
             loss: torch.Tensor = self.model(batch)
         return loss
 
