@@ -3,15 +3,16 @@
 1. The model's speakers are matched to the turns' speakers: the assignment with the most common time (Hungarian
    method), which is how speakers are matched when a diarization is scored. The turns' speakers are those of the
    meeting, linked over its windows by voice vectors, so the model's own numbering need not last from window to window.
-2. A segment's words are spread over the stretches of it in which its speaker has turns, and belong to those turns. If
-   the diarization hears mostly others there, time decides: the words go to the turns that are under them (`assign`).
+2. A segment's words are spread over the stretches of it in which its speaker has turns, and belong to those turns.
+   Time decides instead (`assign`: the words go to the turns that are under them) where the diarization hears mostly
+   others, or somebody whom the model did not tell from its speaker.
 3. What lies in no turn and near none is counted, and the nearest turn is told.
 """
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -66,7 +67,7 @@ def attribute(segments: Sequence[Segment], turns: Sequence[Turn]) -> Attribution
     for segment in segments:
         words = split_text(segment.text, segment.places)
         if words:
-            _segment(segment, words, None if segment.speaker is None else speakers.get(segment.speaker), turns, result)
+            _segment(segment, words, speakers, turns, result)
     for own in result.words:
         own.sort(key=lambda word: (word.start, word.end))
     return result
@@ -94,13 +95,20 @@ def match_speakers(segments: Sequence[Segment], turns: Sequence[Turn], counts: C
 
 
 def _segment(
-    segment: Segment, words: Sequence[TextWord], speaker: int | None, turns: Sequence[Turn], result: Attribution
+    segment: Segment, words: Sequence[TextWord], speakers: Mapping[int, int], turns: Sequence[Turn], result: Attribution
 ) -> None:
-    own = [] if speaker is None else _stretches(segment, turns, speaker)
-    anybody = _stretches(segment, turns, None)
+    speaker = None if segment.speaker is None else speakers.get(segment.speaker)
+    matched = set(speakers.values())
+    own = _stretches(segment, turns, set() if speaker is None else {speaker})
+    # With those whom no speaker of the model stands for: it may have taken two people for one.
+    shared = _stretches(segment, turns, {turn.speaker for turn in turns} - (matched - {speaker}))
+    anybody = _stretches(segment, turns, {turn.speaker for turn in turns})
     own_time, time = _length(own), _length(anybody)
     if time < LEAST_COVERED * (segment.end - segment.start) or time == 0:
         _by_time(words, [(segment.start, segment.end)], turns, result)
+    elif own_time and _length(shared) - own_time > REACH_SAMPLES:
+        result.counts["segments_by_time"] += 1
+        _by_time(words, [(a, b) for a, b, _ in shared], turns, result, matched - {speaker})
     elif 2 * own_time >= time:
         for word, (start, end, place) in zip(words, spread(words, [(a, b) for a, b, _ in own]), strict=True):
             result.words[own[place][2]].append(PlacedWord(word, start, end))
@@ -110,14 +118,19 @@ def _segment(
 
 
 def _by_time(
-    words: Sequence[TextWord], spans: Sequence[tuple[int, int]], turns: Sequence[Turn], result: Attribution
+    words: Sequence[TextWord],
+    spans: Sequence[tuple[int, int]],
+    turns: Sequence[Turn],
+    result: Attribution,
+    without: Collection[int | None] = (),
 ) -> None:
-    """The words spread over `spans`, each to the turn under it or near it."""
+    """The words spread over `spans`, each to the turn under it or near it, but to none of the speakers `without`."""
     times = [(start, end) for start, end, _ in spread(words, spans)]
-    places = assign(times, [(turn.start, turn.end) for turn in turns], REACH_SAMPLES)
+    open_to = [i for i, turn in enumerate(turns) if turn.speaker not in without]
+    places = assign(times, [(turns[i].start, turns[i].end) for i in open_to], REACH_SAMPLES)
     for word, (start, end), place in zip(words, times, places, strict=True):
         if place is not None:
-            result.words[place].append(PlacedWord(word, start, end))
+            result.words[open_to[place]].append(PlacedWord(word, start, end))
             continue
         result.counts["words_outside"] += 1
         if turns:
@@ -125,12 +138,12 @@ def _by_time(
             result.short.add(min(range(len(turns)), key=lambda i: max(turns[i].start - middle, middle - turns[i].end)))
 
 
-def _stretches(segment: Segment, turns: Sequence[Turn], speaker: int | None) -> list[tuple[int, int, int]]:
-    """(start, end, number of the turn) of the parts of a segment in which a speaker (None: anybody) has turns."""
+def _stretches(segment: Segment, turns: Sequence[Turn], speakers: Collection[int]) -> list[tuple[int, int, int]]:
+    """(start, end, number of the turn) of the parts of a segment in which one of `speakers` has turns."""
     parts: list[tuple[int, int, int]] = []
     order = sorted(range(len(turns)), key=lambda i: (turns[i].start, turns[i].end))
     for i in order:
-        if speaker is not None and turns[i].speaker != speaker:
+        if turns[i].speaker not in speakers:
             continue
         start = max(segment.start, turns[i].start, parts[-1][1] if parts else 0)
         end = min(segment.end, turns[i].end)

@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torchaudio.functional import resample
 from transformers import (
+    BatchFeature,
     LogitsProcessor,
     LogitsProcessorList,
     PreTrainedModel,
@@ -73,15 +74,7 @@ class PublicWriter:
         self, sounds: Sequence[NDArray[np.float32]], hints: Sequence[Hint], limits: Sequence[int]
     ) -> list[Written]:
         """See `Writer`."""
-        request = self._processor.apply_transcription_request(
-            [self._resampled(sound) for sound in sounds],
-            processor_kwargs={
-                "audio_kwargs": {"sampling_rate": self._kind.rate},
-                "text_kwargs": {"padding": True, "padding_side": "left"},
-                "common_kwargs": {"return_tensors": "pt"},
-            },
-            **self._kind.request(hints),
-        ).to(self._model.device, dtype=self._model.dtype)
+        request = self.request(sounds, hints).to(self._model.device, dtype=self._model.dtype)
         start = request["input_ids"].shape[1]
         confidence, loops = _Confidence(), _LoopStop(start)
         with torch.inference_mode():
@@ -101,6 +94,18 @@ class PublicWriter:
             self._written(row, own, limit, loops.stopped.get(i))
             for i, (row, own, limit) in enumerate(zip(tokens.tolist(), logprobs, limits, strict=True))
         ]
+
+    def request(self, sounds: Sequence[NDArray[np.float32]], hints: Sequence[Hint]) -> BatchFeature:
+        """What the model is given: the chat template's prompt with the sound in it, padded on the left."""
+        return self._processor.apply_transcription_request(
+            [self._resampled(sound) for sound in sounds],
+            processor_kwargs={
+                "audio_kwargs": {"sampling_rate": self._kind.rate},
+                "text_kwargs": {"padding": True, "padding_side": "left"},
+                "common_kwargs": {"return_tensors": "pt"},
+            },
+            **self._kind.request(hints),
+        )
 
     def _resampled(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._kind.rate == SAMPLE_RATE:

@@ -183,7 +183,9 @@ def test_words_of_a_text(text: str, words: list[str]) -> None:
 TIMES = st.one_of(
     st.floats(0, 50).map(lambda x: f"{x:.2f}"), st.sampled_from(["", "nan", "9" * 400, "1:02", "-3", "1e999", "٣"])
 )
-TEXTS = st.one_of(st.text(max_size=20), st.sampled_from(["hello there", "[Silence]", '"', "\\", "\\u12", "你好。", "[", "]"]))
+TEXTS = st.one_of(
+    st.text(max_size=20), st.sampled_from(["hello there", "[Silence]", '"', "\\", "\\u12", "你好。", "[", "]"])
+)
 MOSS_PARTS = st.one_of(
     TIMES.map(lambda x: f"[{x}]"), st.integers(0, 10**5).map(lambda x: f"[S{x:02d}]"), TEXTS, st.just("assistant\n")
 )

@@ -29,6 +29,9 @@ from transformers import (
 MOSS_AUDIO = ("<|audio_pad|>", "<|audio_start|>", "<|audio_end|>")
 VIBEVOICE_AUDIO = ("<|box_start|>", "<|object_ref_start|>", "<|object_ref_end|>")
 
+MOSS_CHUNK_S = 2
+"""The real one hears 30 s at once, and longer windows as several chunks."""
+
 MOSS_TEMPLATE = """{% for message in messages %}<|im_start|>{{ message.role }}
 {% for item in message.content %}{% if item.type == 'audio' %}<|audio_start|><|audio_pad|><|audio_end|>
 {% endif %}{% endfor %}{% for item in message.content %}{% if item.type == 'text' %}INFO {{ item.text }}
@@ -82,13 +85,18 @@ def tiny_moss() -> tuple[MossTranscribeDiarizeForConditionalGeneration, MossTran
     tokenizer = make_tokenizer(MOSS_AUDIO)
     config = MossTranscribeDiarizeConfig(
         audio_config=MossTranscribeDiarizeAudioConfig(
-            num_hidden_layers=1, num_attention_heads=2, intermediate_size=32, hidden_size=16
+            num_hidden_layers=1,
+            num_attention_heads=2,
+            intermediate_size=32,
+            hidden_size=16,
+            max_source_positions=50 * MOSS_CHUNK_S,
         ).to_dict(),
+        audio_chunk_size=16_000 * MOSS_CHUNK_S,
         text_config=_text(Qwen3Config, len(tokenizer)),
         audio_token_id=tokenizer.convert_tokens_to_ids("<|audio_pad|>"),
     )
     processor = MossTranscribeDiarizeProcessor(
-        MossTranscribeDiarizeFeatureExtractor(), tokenizer, chat_template=MOSS_TEMPLATE
+        MossTranscribeDiarizeFeatureExtractor(chunk_length=MOSS_CHUNK_S), tokenizer, chat_template=MOSS_TEMPLATE
     )
     return _finish(MossTranscribeDiarizeForConditionalGeneration(config), tokenizer), processor
 
@@ -97,7 +105,7 @@ def tiny_vibevoice() -> tuple[VibeVoiceAsrForConditionalGeneration, VibeVoiceAsr
     """A model with random weights, always the same ones, and its processor."""
     torch.manual_seed(0)
     tokenizer = make_tokenizer(VIBEVOICE_AUDIO)
-    sound = {"num_filters": 2, "depths": [1, 1, 1, 1, 1, 1, 1]}
+    sound = {"num_filters": 4, "depths": [1, 1, 1, 1, 1, 1, 1], "initializer_range": 0.4}
     config = VibeVoiceAsrConfig(
         acoustic_tokenizer_encoder_config=VibeVoiceAcousticTokenizerEncoderConfig(hidden_size=8, **sound).to_dict(),
         semantic_tokenizer_encoder_config=VibeVoiceAcousticTokenizerEncoderConfig(hidden_size=12, **sound).to_dict(),
