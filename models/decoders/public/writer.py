@@ -97,7 +97,7 @@ class PublicWriter:
 
     def request(self, sounds: Sequence[NDArray[np.float32]], hints: Sequence[Hint]) -> BatchFeature:
         """What the model is given: the chat template's prompt with the sound in it, padded on the left."""
-        return self._processor.apply_transcription_request(
+        request: BatchFeature = self._processor.apply_transcription_request(
             [self._resampled(sound) for sound in sounds],
             processor_kwargs={
                 "audio_kwargs": {"sampling_rate": self._kind.rate},
@@ -106,6 +106,7 @@ class PublicWriter:
             },
             **self._kind.request(hints),
         )
+        return request
 
     def _resampled(self, sound: NDArray[np.float32]) -> NDArray[np.float32]:
         if self._kind.rate == SAMPLE_RATE:
