@@ -207,6 +207,7 @@ class Connection:
         elif isinstance(message, wire.Start):
             raise Ended(1007, "message_invalid", "the session has been started already", "type")
         elif isinstance(message, wire.Rename):
+            await room.session.room()
             try:
                 room.session.rename(message.speaker, message.name)
             except ValueError as error:
