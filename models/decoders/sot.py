@@ -91,6 +91,10 @@ class SotDecoder:
         for turn in item.turns:
             if not 0 <= turn.start < turn.end:
                 raise WindowRejected(f"a turn from {turn.start} to {turn.end} is empty or begins before its window")
+            if turn.start >= len(item.samples):
+                raise WindowRejected(
+                    f"a turn from {turn.start} to {turn.end} lies beyond its window of {len(item.samples)} samples"
+                )
 
     def _decode(self, inputs: Sequence[DecoderInput], first: Sequence[DecoderOutput]) -> list[DecoderOutput]:
         requests = [

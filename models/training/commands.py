@@ -12,7 +12,7 @@ from models.device import choose_device
 from models.errors import ModelError
 from models.registry import DEFAULT_WEIGHTS_DIR
 from models.sot.adapters import adapters_of
-from models.sot.checkpoint import load_checkpoint, save_checkpoint
+from models.sot.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.sot.text import plain_decode
 from models.training.errors import RecipeInvalid
 from models.training.evaluate import CASCADE, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
@@ -118,8 +118,10 @@ def _prepare(parsed: argparse.Namespace) -> None:
     for name, equals, path in pairs:
         if not (name and equals and path):
             raise RecipeInvalid(f"--manifest takes NAME=PATH, found {name + equals + path!r}")
+    recipe = load_recipe(parsed.recipe)
     job = PrepareJob(
-        load_recipe(parsed.recipe).prepare,
+        recipe.prepare,
+        recipe.models.encoder,
         {name: Path(path) for name, _, path in pairs},
         tuple(parsed.held_out),
         parsed.out,
@@ -145,7 +147,7 @@ def _split(parsed: argparse.Namespace) -> None:
 
 def _train(parsed: argparse.Namespace) -> None:
     recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
-    llm = load_named_llm(parsed.weights_dir, device, parsed.precision)
+    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
     model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
     train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
     held_out = load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None
@@ -160,7 +162,7 @@ def _train(parsed: argparse.Namespace) -> None:
 
 def _export(parsed: argparse.Namespace) -> None:
     recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
-    llm = load_named_llm(parsed.weights_dir, device)
+    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device)
     model = make_model(llm, recipe, encoder_width(parsed.data))
     path, step = run_weights(parsed.folder, parsed.last)
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -172,7 +174,7 @@ def _export(parsed: argparse.Namespace) -> None:
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     device = choose_device(parsed.device)
-    llm = load_named_llm(parsed.weights_dir, device)
+    llm = load_named_llm(read_config(parsed.checkpoint).llm, parsed.weights_dir, device)
     model = load_checkpoint(parsed.checkpoint, llm.model)
     examples = load_examples(parsed.data, model, llm, 0)
     if parsed.limit:

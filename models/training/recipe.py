@@ -50,6 +50,14 @@ class PrepareSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelNames:
+    """What is trained on: an encoder and a language model, each by its name in the registry of weights or a folder."""
+
+    encoder: str = "whisper-base"
+    llm: str = "smollm2-135m-instruct"
+
+
+@dataclass(frozen=True, slots=True)
 class PerturbSettings:
     """How the prompt of a window is disturbed in training; all but the last are probabilities.
 
@@ -103,6 +111,7 @@ class Recipe:
     """Everything that a run is made from, but for its manifests and machine."""
 
     name: str
+    models: ModelNames = ModelNames()
     prepare: PrepareSettings = PrepareSettings()
     projector: ProjectorSettings = ProjectorSettings()  # noqa: RUF009
     lora: LoraSettings = LoraSettings()  # noqa: RUF009
@@ -126,6 +135,7 @@ def load_recipe(path: Path) -> Recipe:
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """Check a recipe's keys and values. Raises RecipeInvalid."""
     sections = {
+        "models": ModelNames,
         "projector": ProjectorSettings,
         "lora": LoraSettings,
         "perturb": PerturbSettings,
@@ -138,7 +148,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     name = values.get("name")
     if not isinstance(name, str) or not name:
         raise RecipeInvalid("recipe: 'name' must be a text that is not empty")
-    recipe = Recipe(name, _prepare(_table(values.get("prepare", {}), "prepare")), **made)
+    recipe = Recipe(name, prepare=_prepare(_table(values.get("prepare", {}), "prepare")), **made)
     _check_ranges(recipe)
     return recipe
 

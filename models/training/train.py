@@ -1,4 +1,4 @@
-"""Training: examples in, weights out. One process on a CPU or a GPU; what is trained is float32, the LLM float32 or bfloat16.
+"""Training: examples in, weights out. One process on a CPU or GPU; float32 learns, the LLM is float32 or bfloat16.
 
 The step number decides batches, disturbances and rates, so a state of (weights, optimizer, step) resumes exactly.
 """
