@@ -33,10 +33,12 @@ from app.core.types import Frames
 from app.errors import AudioEmpty, CrosstalkError, InputError
 from app.live.session import LiveSession
 from app.live.updates import Finished, LiveOptions
-from app.transport.listen.auth import Credentials, credentials_of
+from app.transport.access.credentials import credentials_of
+from app.transport.access.guard import access_of, identity_of
 from app.transport.listen.params import ListenOptions, parse_query
 from app.transport.listen.results import Message, Shape, closing_metadata
 from app.transport.listen.translate import Translator
+from app.transport.live.owner import Owner
 
 _log = logging.getLogger(__name__)
 
@@ -51,7 +53,7 @@ _MOST_GAPS = 100
 class ListenService:
     """What the endpoint works with. Made by app/main.py as `app.state.listen`.
 
-    open_session: begins a session; authorize: whether these credentials may listen (None: none were given)
+    open_session: begins a session
     silence_s: how long a client may send nothing; max_sessions: connections at the same time
     """
 
@@ -59,7 +61,6 @@ class ListenService:
     limits: AudioLimits
     model: str
     version: str
-    authorize: Callable[[Credentials | None], bool] = lambda _credentials: True
     silence_s: float = 10.0
     max_sessions: int = 100
     sessions: int = 0
@@ -79,10 +80,7 @@ async def listen(websocket: WebSocket) -> None:
     """Deepgram's live transcription."""
     service: ListenService = websocket.app.state.listen
     request_id = str(uuid.uuid4())
-    credentials, subprotocol = credentials_of(websocket.headers)
-    if not service.authorize(credentials):
-        await _deny(websocket, HTTPStatus.UNAUTHORIZED, "INVALID_AUTH", "Invalid credentials.", request_id)
-        return
+    _, subprotocol = credentials_of(websocket.headers)
     try:
         options = parse_query(websocket.query_params.multi_items())
         sound = _stream(options, service.limits)
@@ -125,6 +123,7 @@ class _Listener:
         self, websocket: WebSocket, service: ListenService, options: ListenOptions, sound: Sound, request_id: str
     ) -> None:
         self._websocket = websocket
+        self._owner = Owner(identity_of(websocket), access_of(websocket))
         self._service = service
         self._options = options
         self._sound = sound
@@ -170,6 +169,7 @@ class _Listener:
             reader.cancel()
             writer.cancel()
             await asyncio.gather(reader, writer, return_exceptions=True)
+            await self._owner.leave()
 
     async def _read(self, session: LiveSession) -> None:
         """Take frames until the client ends the stream. Raises _Closed, WebSocketDisconnect, CrosstalkError."""
@@ -210,6 +210,7 @@ class _Listener:
         for item in heard:
             if isinstance(item, Frames):
                 await session.push(item.samples)
+                await self._owner.heard(len(item.samples))
             elif isinstance(item, Gap):
                 self._gaps.append(f"{to_seconds(item.start):.2f} to {to_seconds(item.end):.2f} s: {item.reason}")
 

@@ -28,6 +28,7 @@ _log = logging.getLogger(__name__)
 
 OpenSession = Callable[[LiveOptions, Snapshot | None], LiveSession]
 _SWEEP_EVERY_S = 60.0
+_UNKNOWN = "the token is unknown, or the session is over for too long"
 
 
 class SessionUnknown(InputError):
@@ -82,8 +83,8 @@ class LiveHub:
         """A session held here."""
         return self._rooms.get(session)
 
-    async def open(self, start: Start) -> tuple[Room, str]:
-        """A new session and its token. Raises Overloaded, OptionInvalid."""
+    async def open(self, start: Start, tenant: str = "") -> tuple[Room, str]:
+        """A new session of a tenant, and its token. Raises Overloaded, OptionInvalid."""
         asked = _asked(start)
         options = _options(asked)
         self._check_room()
@@ -94,6 +95,8 @@ class LiveHub:
             share_hash=digest(share_of(token)),
             asked=json.dumps(asked),
             expires_s=time.time() + self.limits.resume_window_s,
+            tenant=tenant,
+            share_until_s=time.time() + self.limits.share_ttl_s,
         )
         self._opening += 1
         try:
@@ -102,9 +105,14 @@ class LiveHub:
         finally:
             self._opening -= 1
 
-    async def resume(self, token: str) -> Room | Record:
-        """The session of a token: its room, or its record when it is over. Raises SessionUnknown, Overloaded."""
+    async def resume(self, token: str, tenant: str = "") -> Room | Record:
+        """The session of a token: its room, or its record when it is over.
+
+        Raises SessionUnknown (also for another tenant's), Overloaded.
+        """
         room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
+        if room is not None and room.record.tenant != tenant:
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if room is not None and not room.ended.is_set():
             try:
                 await room.renew()
@@ -113,9 +121,9 @@ class LiveHub:
                 await self._leave(room)
         if self.draining:
             raise Overloaded("this server is going away")
-        record = await self.store.claim(digest(token), time.time())
+        record = await self.store.claim(digest(token), tenant, time.time())
         if record is None:
-            raise SessionUnknown("the token is unknown, or the session is over for too long", param="resume.token")
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if record.state == "closed":
             return record
         self._check_room()

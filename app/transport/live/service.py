@@ -26,7 +26,7 @@ def live_rules(limits: LiveLimits) -> LiveRules:
 
 @asynccontextmanager
 async def running(
-    engine: Engine, database: Database, limits: LiveLimits, audio: AudioLimits, origins: tuple[str, ...] = ()
+    engine: Engine, database: Database, limits: LiveLimits, audio: AudioLimits, recheck_s: float = 30.0
 ) -> AsyncIterator[LiveService]:
     """The service; sessions that are open at the end stay in the store. The database stays the caller's."""
     rules = live_rules(limits)
@@ -38,6 +38,6 @@ async def running(
     hub = LiveHub(open_session, store, limits)
     hub.start()
     try:
-        yield LiveService(hub, audio, origins, retry_after_s=10)
+        yield LiveService(hub, audio, retry_after_s=10, recheck_s=recheck_s)
     finally:
         await hub.aclose()
