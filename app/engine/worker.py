@@ -172,7 +172,17 @@ def _load(settings: WorkerSettings) -> Models:
     use_threads(settings.num_threads)
     registry = load_registry()
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
-    decoder = DecoderSettings(registry, folder, device, choose_dtype(settings.dtype, device), settings.quantize)
+    # The public models were trained in bfloat16, whose range float16 does not have.
+    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in registry.public
+    decoder = DecoderSettings(
+        registry,
+        folder,
+        device,
+        choose_dtype("bfloat16" if wide else settings.dtype, device),
+        settings.quantize,
+        public_source=settings.decoder_model,
+        public_window_s=settings.decoder_window_s,
+    )
     return Models(
         load_segmentation(require(registry, "segmentation", folder), device),
         load_voice_encoder(require(registry, "voice", folder), device),
