@@ -11,7 +11,7 @@ import pytest
 from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn
 from models.decoders.public.decoder import PublicDecoder, PublicRules
 from models.decoders.public.kinds import MOSS, VIBEVOICE, Hint, Kind
-from models.decoders.public.writer import Written, goes_in_circles
+from models.decoders.public.writer import Written, first_round, goes_in_circles
 
 SECOND = 16_000
 
@@ -186,3 +186,9 @@ def test_what_the_models_are_told() -> None:
 )
 def test_what_goes_in_circles(tokens: list[int], circles: bool) -> None:
     assert goes_in_circles(tokens) == circles
+    assert (first_round(tokens) != tokens) == circles
+
+
+def test_of_a_loop_the_first_round_stays() -> None:
+    assert first_round([8, 9, *[1, 2, 3] * 40]) == [8, 9, 1, 2, 3]
+    assert first_round([8, 9, *[1, 2, 3] * 40, 1]) == [8, 9, 1, 2, 3]
