@@ -20,7 +20,7 @@ class WorkerSettings:
         bfloat16; of the decoder alone
     quantize: 8-bit linear layers of the decoder, on a CPU
     decoder: who writes the words: cascade, sot, moss or vibevoice
-    decoder_model: weights of moss or vibevoice: a folder, or REPOSITORY@COMMIT of the hub
+    decoder_model: a checkpoint's folder for sot; a folder or REPOSITORY@COMMIT of the hub for moss and vibevoice
     decoder_window_s: seconds of sound that moss or vibevoice hears at once
     """
 

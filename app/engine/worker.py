@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -180,6 +181,7 @@ def _load(settings: WorkerSettings) -> Models:
         device,
         choose_dtype("bfloat16" if wide else settings.dtype, device),
         settings.quantize,
+        checkpoint=Path(settings.decoder_model) if settings.decoder == "sot" and settings.decoder_model else None,
         public_source=settings.decoder_model,
         public_window_s=settings.decoder_window_s,
     )

@@ -25,7 +25,8 @@ class EngineGroup(Group):
     """Which decoder writes the words: cascade, sot, moss or vibevoice (docs/decoders.md)."""
 
     decoder_model: str = ""
-    """Weights of the decoders moss and vibevoice: a folder, or REPOSITORY@COMMIT in the hub's cache on this machine."""
+    """Other weights than the decoder's own: for sot a folder with a checkpoint (empty = the one that comes along),
+    for moss and vibevoice a folder or REPOSITORY@COMMIT in the hub's cache on this machine."""
 
     decoder_window_s: Annotated[float, Field(ge=30, le=600)] = 30.0
     """Seconds of sound that moss and vibevoice hear at once; longer windows take more memory and answer later."""
