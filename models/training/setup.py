@@ -26,8 +26,8 @@ def load_named_llm(name: str, weights_dir: Path, device: str, precision: str = "
 
     Raises ModelError.
     """
-    name = precision if precision != "auto" else "float32" if device == "cpu" else "bfloat16"
-    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[name]
+    chosen = precision if precision != "auto" else "float32" if device == "cpu" else "bfloat16"
+    dtype = {"float32": torch.float32, "bfloat16": torch.bfloat16}[chosen]
     model, tokenizer = load_causal_lm(name, load_registry(), weights_dir, device, dtype)
     if device == "cpu" and dtype == torch.bfloat16:
         # torch's fused attention is slow backwards in bfloat16 on a CPU: a window took 1.40 s, plainly written 1.19 s.
