@@ -81,7 +81,8 @@ def _load_cascade(settings: DecoderSettings) -> Decoder:
     return CascadeDecoder(load_asr(ENCODER, settings.registry, settings.weights_dir, asr_settings(settings)))
 
 
-def _load_sot(settings: DecoderSettings) -> Decoder:
+def load_sot(settings: DecoderSettings) -> SotDecoder:
+    """The SOT decoder. Raises ModelError."""
     folder = settings.checkpoint or SOT_DIR
     config = read_config(folder)
     asr = load_asr(config.encoder, settings.registry, settings.weights_dir, asr_settings(settings))
@@ -111,6 +112,6 @@ SOT_DIR = Path(__file__).parents[1] / "sot-base"
 DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
     "cascade": _load_cascade,
     **{name: _load_public(name) for name in KINDS},
-    "sot": _load_sot,
+    "sot": load_sot,
 }
 """Every decoder by name. `moss` and `vibevoice` need weights of the user's own."""

@@ -1,4 +1,4 @@
-"""The commands `split`, `prepare`, `train`, `evaluate`, `export`: arguments in, work done, errors named on stderr."""
+"""The commands `split`, `prepare`, `train`, `evaluate`, `cost`, `export`: arguments in, work done, errors on stderr."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.device import choose_device
+from models.decoders.build import DecoderSettings, load_sot
+from models.device import choose_device, choose_dtype, use_threads
 from models.errors import ModelError
-from models.registry import DEFAULT_WEIGHTS_DIR
+from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.sot.adapters import adapters_of
 from models.sot.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.sot.text import plain_decode
+from models.training.cost import CostMeter
+from models.training.cost import render as render_cost
 from models.training.errors import RecipeInvalid
 from models.training.evaluate import CASCADE, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
 from models.training.examples import Examples
@@ -22,10 +25,11 @@ from models.training.prepare import PrepareJob, prepare
 from models.training.recipe import load_recipe
 from models.training.runs import load_state, run_windows
 from models.training.setup import encoder_width, load_examples, load_named_llm, make_model, run_weights
-from models.training.simulate.clips import check_disjoint
+from models.training.simulate.clips import check_disjoint, load_manifest
+from models.training.simulate.timing import DEFAULT_TABLE, load_table
 from models.training.splits import split_manifest
 from models.training.train import Data, Trainer, load_weights
-from models.training.windows import NOBODY
+from models.training.windows import NOBODY, make_window
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_split(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_cost(commands)
     export = commands.add_parser("export", help="write a run's best weights as a checkpoint")
     export.add_argument("--recipe", type=Path, required=True)
     export.add_argument("--run", type=Path, required=True, dest="folder")
@@ -90,6 +95,19 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     evaluate.add_argument("--out", type=Path, help="file for the table (Markdown)")
     _add_machine(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+
+def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cost = commands.add_parser("cost", help="seconds of encoder, first pass and LLM per second of sound")
+    cost.add_argument("--checkpoint", type=Path, required=True)
+    cost.add_argument("--recipe", type=Path, required=True, help="its first group of windows is measured")
+    cost.add_argument("--manifest", type=Path, required=True, help="clips of that group")
+    cost.add_argument("--windows", type=int, default=12)
+    cost.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    cost.add_argument("--int8", action="store_true", help="8-bit linear layers (CPU)")
+    cost.add_argument("--threads", type=int, default=0, help="0 = as many as there are cores")
+    _add_machine(cost)
+    cost.set_defaults(run=_cost)
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -188,6 +206,23 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     for window, texts in zip(shown, evaluator.texts(shown, WHOLE) if shown else [], strict=True):
         for turn, text in zip(window.turns, texts, strict=True):
             say(f"{turn.overlap:.2f}\n  said   {turn.text!r}\n  first  {turn.first_pass!r}\n  sot    {text!r}")
+
+
+def _cost(parsed: argparse.Namespace) -> None:
+    device = choose_device(parsed.device)
+    use_threads(parsed.threads)
+    settings = DecoderSettings(
+        load_registry(),
+        parsed.weights_dir,
+        device,
+        choose_dtype(parsed.dtype, device),
+        parsed.int8,
+        checkpoint=parsed.checkpoint,
+    )
+    group = load_recipe(parsed.recipe).prepare.groups[0]
+    manifest, table = load_manifest(parsed.manifest), load_table(DEFAULT_TABLE)
+    windows = [make_window(group, manifest, table, 5, index) for index in range(parsed.windows)]
+    say(render_cost(CostMeter(load_sot(settings)).run(windows), device))
 
 
 def _speakers(examples: Examples) -> list[str]:

@@ -176,3 +176,18 @@ def test_a_checkpoint_that_names_an_unknown_encoder_is_refused(tmp_path: Path) -
 def test_a_turn_wholly_beyond_its_window_is_refused(decoder: SotDecoder) -> None:
     with pytest.raises(WindowRejected, match="beyond"):
         decoder.decode_batch([window(2.0, 1, DecoderTurn(2 * RATE, 3 * RATE, 0))])
+
+
+@pytest.mark.parametrize(("start", "end", "share"), [(0, 2, 0.5), (1, 3, 0.5), (3, 4, 0.0), (0, 1, 0.0), (1, 2, 1.0)])
+def test_how_much_of_a_turn_is_overlapped(start: int, end: int, share: float) -> None:
+    turn, other = DecoderTurn(start * RATE, end * RATE, 0), DecoderTurn(RATE, 2 * RATE, 1)
+    assert sot.overlap_share(turn, (turn, other, DecoderTurn(0, 4 * RATE, 0))) == pytest.approx(share, abs=0.02)
+
+
+def test_turns_without_overlap_keep_the_first_pass(
+    asr: WhisperAsr, decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choosy = SotDecoder(asr, decoder.model, tiny_llm().tokenizer, SotRules(least_overlap=0.4))
+    answering(monkeypatch, spelled(choosy, "mended"))
+    turns = choosy.decode_batch([window(4.0, 1, *TURNS)])[0].turns
+    assert [[word.text for word in turn.words] == ["mended"] for turn in turns] == [True, True, False]
