@@ -30,6 +30,7 @@ from models.training.simulate.timing import DEFAULT_TABLE, load_table
 from models.training.splits import split_manifest
 from models.training.train import Data, Trainer, load_weights
 from models.training.windows import NOBODY, make_window
+from models.training.workers import Workers, joined
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -164,18 +165,25 @@ def _split(parsed: argparse.Namespace) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
+    with joined(choose_device(parsed.device)) as (workers, device):
+        _train_among(parsed, workers, device)
+
+
+def _train_among(parsed: argparse.Namespace, workers: Workers, device: str) -> None:
+    recipe = load_recipe(parsed.recipe)
     llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
     model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
     train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
     held_out = load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None
     if held_out is not None:
         check_disjoint(_speakers(train), _speakers(held_out))
-    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, device)
+    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, workers)
     resumed = trainer.resume()
-    say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
+    if workers.first:
+        say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
     trainer.run(say, parsed.until)
-    plot_curves(parsed.out)
+    if workers.first:
+        plot_curves(parsed.out)
 
 
 def _export(parsed: argparse.Namespace) -> None:

@@ -34,7 +34,7 @@ def trainer(recipe: Recipe, prepared: Path, folder: Path, held_out: Path | None 
     model = make_model(llm, recipe, ENCODER_WIDTH)
     train = load_examples(prepared, model, llm, recipe.train.seed, runs.run_windows(folder))
     other = load_examples(held_out, model, llm, 0) if held_out else None
-    return Trainer(model, Data(train, other), recipe, folder, "cpu")
+    return Trainer(model, Data(train, other), recipe, folder)
 
 
 def quiet(_: str) -> None:
