@@ -6,7 +6,7 @@ models' arrays and window-relative times become core's, and their errors the app
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -172,13 +172,11 @@ def _load(settings: WorkerSettings) -> Models:
     use_threads(settings.num_threads)
     registry = load_registry()
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
-    # The public models were trained in bfloat16, whose range float16 does not have.
-    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in registry.public
     decoder = DecoderSettings(
         registry,
         folder,
         device,
-        choose_dtype("bfloat16" if wide else settings.dtype, device),
+        choose_dtype(_dtype(settings, device, registry.public), device),
         settings.quantize,
         public_source=settings.decoder_model,
         public_window_s=settings.decoder_window_s,
@@ -189,6 +187,12 @@ def _load(settings: WorkerSettings) -> Models:
         load_decoder(settings.decoder, decoder),
         device,
     )
+
+
+def _dtype(settings: WorkerSettings, device: str, public: Container[str]) -> str:
+    """The public models were trained in bfloat16, whose range float16 does not have; so `auto` is that on a GPU."""
+    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in public
+    return "bfloat16" if wide else settings.dtype
 
 
 def _spec(models: Models) -> EngineSpec:
