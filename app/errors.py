@@ -30,6 +30,7 @@ CrosstalkError
 └── EngineError                    the models failed
     ├── EngineFailed               engine_failed         a batch raised; the cause is chained
     ├── EngineClosed               engine_closed         asked after close
+    ├── EngineUnavailable          engine_unavailable    no inference worker could be reached, or none answered in time
     └── Overloaded                 overloaded            more work than may wait
 """
 
@@ -157,6 +158,10 @@ class EngineFailed(EngineError):
 
 class EngineClosed(EngineError):
     code = "engine_closed"
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
 
 
 class Overloaded(EngineError):

@@ -21,6 +21,7 @@ from app.errors import (
     CrosstalkError,
     EngineClosed,
     EngineFailed,
+    EngineUnavailable,
     IdempotencyConflict,
     InputError,
     JobNotFound,
@@ -51,6 +52,7 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     IdempotencyConflict: HTTPStatus.CONFLICT,
     RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
     EngineClosed: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     CrosstalkError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
