@@ -9,6 +9,7 @@ from app.engine.local import LocalEngine
 from app.engine.log import FileLog
 from app.engine.replay import ReplayEngine, open_replay
 from app.engine.settings import EngineSettings as EngineSettings
+from app.engine.settings import HttpSettings
 from app.engine.settings import WorkerSettings as WorkerSettings
 from app.errors import OptionInvalid
 
@@ -17,8 +18,10 @@ async def build_engine(settings: EngineSettings) -> Engine:
     """Make the engine; loading models takes seconds, during which the event loop is free.
 
     Raises:
-        ModelUnavailable: weights are missing, damaged or of another model, or the device is not there.
-        OptionInvalid: replay without a log.
+        ModelUnavailable: weights are missing, damaged or of another model, or the device is not there; or no
+            inference worker answers.
+        OptionInvalid: replay without a log, http without URLs.
+        SetupError: inference workers cannot be used: another token, other models.
         FileUnreadable, OutputError, EngineFailed: see `FileLog` and `open_replay`.
     """
     if settings.kind == "replay":
@@ -28,7 +31,9 @@ async def build_engine(settings: EngineSettings) -> Engine:
     # The log first: a wrong path should not cost the time of loading models.
     log = None if settings.log is None else await asyncio.to_thread(FileLog, settings.log)
     try:
-        engine = await asyncio.to_thread(_local, settings)
+        engine: Engine = await (
+            _remote(settings.http) if settings.kind == "http" else asyncio.to_thread(_local, settings)
+        )
     except BaseException:
         if log is not None:
             log.close()
@@ -36,10 +41,21 @@ async def build_engine(settings: EngineSettings) -> Engine:
     return engine if log is None else await _over_log(log, engine)
 
 
-def _local(settings: EngineSettings) -> LocalEngine:
+def _local(settings: EngineSettings) -> Engine:
     from app.engine.worker import ModelWorker
 
     return LocalEngine(ModelWorker.load(settings.worker), settings.batching)
+
+
+async def _remote(settings: HttpSettings) -> Engine:
+    from app.engine.http_client import HttpRules, open_http
+    from app.engine.remote import PoolRules
+
+    if not settings.urls:
+        raise OptionInvalid("an engine of kind http needs the URLs of inference workers", param="urls")
+    pool = PoolRules(settings.urls, settings.token, settings.identity, settings.check_s, settings.check_timeout_s)
+    rules = HttpRules(pool, settings.timeout_s, settings.call_timeout_s, start_timeout_s=settings.start_timeout_s)
+    return await open_http(rules)
 
 
 async def _over_log(log: FileLog, inner: Engine | None) -> ReplayEngine:

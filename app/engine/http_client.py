@@ -13,13 +13,13 @@ import asyncio
 import json
 import logging
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, Self
 
 import httpx2
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import DEFAULT_CAPACITY
-from app.engine.infer_wire import IDENTITY_HEADER, TIMEOUT_HEADER
+from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER
 from app.engine.packet import MEDIA_TYPE, pack_request, pack_window
 from app.engine.remote import PoolRules, RemoteWorker, WorkerPool, bearer
 from app.engine.strict_json import WireInvalid
@@ -175,8 +175,9 @@ class HttpEngine:
             if tried.full and self._pool.up:
                 raise Overloaded("every inference worker is full; try again later")
             changed = asyncio.ensure_future(self._pool.changed.wait())
+            awaited: set[asyncio.Future[Any]] = {changed, self._closed}
             try:
-                await asyncio.wait({changed, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             finally:
                 changed.cancel()
 
@@ -184,8 +185,9 @@ class HttpEngine:
         """One call to one worker. Raises _Busy, _Lost, EngineClosed, and what the worker answered."""
         worker.outstanding += 1
         call = asyncio.ensure_future(self._post(worker, step, body))
+        awaited: set[asyncio.Future[Any]] = {call, worker.gone, self._closed}
         try:
-            await asyncio.wait({call, worker.gone, self._closed}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if call.done():
                 return self._read(worker, step, call.result())
             if self._closed.done():

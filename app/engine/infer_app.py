@@ -30,7 +30,6 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -41,7 +40,7 @@ from starlette.routing import Route
 from app.core.types import DecodeRequest, Window
 from app.engine.about import About, capacity_of, dump_about, identity_of
 from app.engine.base import Engine
-from app.engine.infer_wire import IDENTITY_HEADER, TIMEOUT_HEADER
+from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, InferRules
 from app.engine.packet import max_body_bytes, unpack_request, unpack_window
 from app.engine.readiness import Readiness
 from app.engine.strict_json import WireInvalid
@@ -50,18 +49,6 @@ from app.errors import CrosstalkError, EngineClosed, EngineError, EngineFailed, 
 
 _JSON = "application/json"
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class InferRules:
-    """token: what callers must show, empty = anybody may call; max_inside: requests at once, bodies included;
-    default_timeout_s: for calls that give none; probe_*: see `Readiness`"""
-
-    token: str = ""
-    max_inside: int = 512
-    default_timeout_s: float = 300.0
-    probe_interval_s: float = 30.0
-    probe_timeout_s: float = 60.0
 
 
 class _Refused(Exception):
