@@ -172,7 +172,7 @@ class WorkerPool:
             _log.warning("the inference workers' name %s cannot be looked up: %s", host, error)
             return known or [whole]
         names = {(info[0], str(info[4][0])) for info in infos}
-        if len(names) <= 1 or host == "localhost":
+        if host == "localhost" or host in {name for _, name in names}:
             return [whole]
         preferred = {name for family, name in names if family == socket.AF_INET} or {name for _, name in names}
         path = parsed.path.rstrip("/")

@@ -118,7 +118,7 @@ class Workers:
         end_s = time.monotonic() + 60
         while True:
             told = log.read_text()
-            if "Uvicorn running" in told and (found := re.search(r"http://127\.0\.0\.1:\d+", told)):
+            if "startup complete" in told and (found := re.search(r"http://127\.0\.0\.1:\d+", told)):
                 return found[0]
             assert process.poll() is None, told
             assert time.monotonic() < end_s, told
