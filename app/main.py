@@ -67,6 +67,7 @@ def create_app(
                 live_limits(settings),
                 audio_limits(settings),
                 settings.live.origins,
+                settings.jobs.speaker_likeness,
             ) as live:
                 app.state.live = live
                 app.state.listen = listen_service(settings, running, live)
@@ -92,13 +93,14 @@ def workplace(settings: Settings, engine: Engine) -> Workplace:
 
 
 def listen_service(settings: Settings, engine: Engine, live: live_endpoint.LiveService) -> listen.ListenService:
-    """What /v1/listen works with; as many sessions as on /v1/live, counted apart and not kept for a resume."""
+    """What /v1/listen works with: guests of the live hub, under its limits, and not kept for a resume."""
+    rules = live_service.live_rules(live.hub.limits, settings.jobs.speaker_likeness)
     return listen.ListenService(
-        open_session=lambda options: LiveSession(engine, options, live_service.live_rules(live.hub.limits)),
+        open_session=lambda options: LiveSession(engine, options, rules),
+        hub=live.hub,
         limits=audio_limits(settings),
         model=f"crosstalk-{engine.spec.decoder}",
         version=installed_version(),
-        max_sessions=live.hub.limits.max_sessions,
     )
 
 

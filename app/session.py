@@ -119,6 +119,7 @@ class Session:
         self._transcript = Transcript()
         self._language = options.language
         self._detecting = asyncio.Lock()
+        self._detected = options.language is not None
         # Enough to keep all workers of the engine busy; sound in memory is bounded by the second number.
         self._max_in_flight = max(self._rules.max_in_flight, min(capacity_of(engine), self._rules.most_in_flight))
 
@@ -195,14 +196,16 @@ class Session:
         yield Progress("decode", self._spool.length, self._spool.length)
 
     async def _decode_one(self, plan: Plan) -> tuple[DecodeRequest, Decoded]:
-        if self._language is None:
+        if not self._detected:
             # Detected once, on the first window with words, and then kept: detected anew in every window, it would flip
             # on short ones. The lock is fair, so the windows come in their order and every run gives the same.
             async with self._detecting:
-                if self._language is None:
+                if not self._detected:
                     request = await self._request(plan)
                     decoded = await self._engine.decode(request)
                     self._language = decoded.language
+                    # Words without a language are of a decoder that does not tell it: nothing to wait for.
+                    self._detected = decoded.language is not None or any(turn.words for turn in decoded.turns)
                     return request, decoded
         request = await self._request(plan)
         return request, await self._engine.decode(request)

@@ -44,6 +44,8 @@ def engine_settings(settings: Settings) -> EngineSettings:
             dtype=engine.dtype,
             quantize=engine.quantize,
             decoder=engine.decoder,
+            decoder_model=engine.decoder_model,
+            decoder_window_s=engine.decoder_window_s,
         ),
         batching=BatchRules(
             max_diarize_batch=engine.max_diarize_batch,

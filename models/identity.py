@@ -24,7 +24,7 @@ class WatchedRegistry(Registry):
     @classmethod
     def of(cls, registry: Registry) -> WatchedRegistry:
         """A watched copy."""
-        return cls(registry.files, registry.profiles)
+        return cls(registry.files, registry.profiles, registry.public)
 
     def one(self, name: str) -> WeightFile:
         """See Registry."""
@@ -41,3 +41,15 @@ def identity_of_weights(used: dict[str, WeightFile], files: Iterable[Path], how:
     lines = [f"weights {name} {weight.sha256}" for name, weight in used.items()]
     lines += [f"file {path.name} {sha256_of(path)}" for path in files if path.is_file()]
     return hashlib.sha256("\n".join([*sorted(lines), *how]).encode()).hexdigest()[:32]
+
+
+def described(source: str) -> tuple[str, ...]:
+    """A public model by where it is from: a pinned commit as it is named, a folder by its files and their sizes.
+
+    Such weights are tens of gigabytes: hashing them would make every start minutes longer.
+    """
+    folder = Path(source)
+    if not folder.is_dir():
+        return (source,)
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return tuple(sorted(f"{path.relative_to(folder)} {path.stat().st_size}" for path in files))

@@ -33,7 +33,7 @@ from models.diarization.embedding import VoiceEncoder, load_voice_encoder
 from models.diarization.runs import Run, RunRules, clean_runs
 from models.diarization.segmentation import Segmentation, load_segmentation
 from models.errors import ModelError, UnsupportedLanguage
-from models.identity import WatchedRegistry, identity_of_weights
+from models.identity import WatchedRegistry, described, identity_of_weights
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.store import require
 
@@ -180,14 +180,27 @@ def _load(settings: WorkerSettings) -> Models:
     use_threads(settings.num_threads)
     registry = WatchedRegistry.of(load_registry())
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
-    dtype = choose_dtype(settings.dtype, device)
+    # The public models were trained in bfloat16, whose range float16 does not have.
+    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in registry.public
+    dtype = choose_dtype("bfloat16" if wide else settings.dtype, device)
+    decoder = DecoderSettings(
+        registry,
+        folder,
+        device,
+        dtype,
+        settings.quantize,
+        public_source=settings.decoder_model,
+        public_window_s=settings.decoder_window_s,
+    )
     models = Models(
         load_segmentation(require(registry, "segmentation", folder), device),
         load_voice_encoder(require(registry, "voice", folder), device),
-        load_decoder(settings.decoder, DecoderSettings(registry, folder, device, dtype, settings.quantize)),
+        load_decoder(settings.decoder, decoder),
         device,
     )
-    how = (settings.decoder, str(dtype), "8-bit" if settings.quantize else "whole")
+    how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if settings.quantize else "whole")
+    if settings.decoder in registry.public:
+        how = (*how, *described(settings.decoder_model), str(settings.decoder_window_s))
     files = list(SOT_DIR.glob("*")) if settings.decoder == "sot" else []
     return replace(models, identity=identity_of_weights(registry.used, files, how))
 

@@ -49,10 +49,16 @@ class EngineGroup(Group):
     """CPU threads for one computation; 0 = as many as there are cores."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
-    """Number format of the decoder's weights; auto = float32 on a CPU, float16 on a GPU."""
+    """Number format of the decoder's weights; auto = float32 on a CPU, on a GPU float16 (moss, vibevoice: bfloat16)."""
 
     decoder: str = "cascade"
-    """Which decoder writes the words."""
+    """Which decoder writes the words: cascade, sot, moss or vibevoice (docs/decoders.md)."""
+
+    decoder_model: str = ""
+    """Weights of the decoders moss and vibevoice: a folder, or REPOSITORY@COMMIT in the hub's cache on this machine."""
+
+    decoder_window_s: Annotated[float, Field(ge=30, le=600)] = 30.0
+    """Seconds of sound that moss and vibevoice hear at once; longer windows take more memory and answer later."""
 
     quantize: bool = False
     """8-bit integer weights for the decoder's linear layers, on a CPU: faster, slightly less exact."""

@@ -17,7 +17,7 @@ from app.audio.limits import AudioLimits
 from app.audio.pcm import RawFormat, RawStream
 from app.audio.stream import ContainerStream, Gap, Heard
 from app.core.times import SAMPLE_RATE, to_seconds
-from app.errors import CrosstalkError, InputError, OptionInvalid, Overloaded
+from app.errors import CrosstalkError, InputError, OptionInvalid, Overloaded, SpeakerNotFound
 from app.transport.live import messages as wire
 from app.transport.live.hub import LiveHub, SessionUnknown, share_of
 from app.transport.live.mailbox import Closing, Letter, Mailbox
@@ -66,7 +66,7 @@ class Connection:
             await self._enter(start)
         except Ended as ended:
             await self._refuse(ended)
-        except (Overloaded, SessionUnknown, InputError) as error:
+        except CrosstalkError as error:
             await self._refuse(_ended(error))
         except WebSocketDisconnect:
             return
@@ -207,6 +207,7 @@ class Connection:
         elif isinstance(message, wire.Start):
             raise Ended(1007, "message_invalid", "the session has been started already", "type")
         elif isinstance(message, wire.Rename):
+            await room.session.room()
             try:
                 room.session.rename(message.speaker, message.name)
             except ValueError as error:
@@ -239,7 +240,7 @@ class Connection:
         while True:
             item = await self._mailbox.get(self._limits.heartbeat_s)
             if self._mailbox.overflowed:
-                await self._close(1013, "the client reads too slowly")
+                await self._too_slow(room)
                 return
             if item is None:
                 await self._say(room.heartbeat())
@@ -249,6 +250,12 @@ class Connection:
             elif not item.revision or item.revision > last:
                 last = max(last, item.revision)
                 await self._text(item.text)
+
+    async def _too_slow(self, room: Room) -> None:
+        most = self._limits.max_waiting_events
+        message = f"more than {most} events wait to be read; read on, and resume"
+        await self._say(wire.Problem(revision=room.revision, code="reads_too_slowly", message=message, fatal=True))
+        await self._close(1013, "reads_too_slowly")
 
     async def _replay(self, session: str, after: int) -> int:
         """Everything stored after a revision; returns the last one."""
@@ -334,7 +341,7 @@ def _ended(error: CrosstalkError) -> Ended:
         close = 4003
     elif isinstance(error, Overloaded):
         close = 4005
-    elif isinstance(error, OptionInvalid):
+    elif isinstance(error, OptionInvalid | SpeakerNotFound):
         close = 4007
     elif isinstance(error, InputError):
         close, code = 4002, "format_invalid"

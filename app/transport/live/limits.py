@@ -30,3 +30,4 @@ class LiveLimits:
     max_viewer_events: int = 256
     tick_s: float = 1.0
     renew_s: float = 5.0
+    sweep_s: float = 60.0
