@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.access import AccessRules
 from app.audio import AudioLimits
 from app.engine.base import Engine
 from app.engine.build import build_engine
@@ -19,6 +20,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
+from app.transport.access.guard import GuardRules
 from app.transport.live.limits import LiveLimits
 
 
@@ -122,6 +124,25 @@ def webhook_rules(settings: Settings) -> WebhookRules:
     )
 
 
+def access_rules(settings: Settings) -> AccessRules:
+    """How keys, tokens and links work."""
+    access = settings.access
+    return AccessRules(access.cache_s, access.token_ttl_s, access.share_ttl_s)
+
+
+def guard_rules(settings: Settings) -> GuardRules:
+    """Who is let in."""
+    access = settings.access
+    return GuardRules(
+        required=access.required,
+        any_host=access.required or access.allow_open,
+        origins=access.origins,
+        hosts=access.hosts,
+        recheck_s=access.recheck_s,
+        max_body_bytes=settings.limits.max_field_bytes,
+    )
+
+
 def worker_rules(settings: Settings) -> WorkerRules:
     """How recordings are worked on."""
     jobs = settings.jobs
@@ -157,4 +178,5 @@ def live_limits(settings: Settings) -> LiveLimits:
         lag_limit_s=live.lag_limit_s,
         drain_s=live.drain_s,
         keep_s=live.keep_s,
+        share_ttl_s=settings.access.share_ttl_s,
     )

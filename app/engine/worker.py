@@ -6,7 +6,7 @@ models' arrays and window-relative times become core's, and their errors the app
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -180,9 +180,7 @@ def _load(settings: WorkerSettings) -> Models:
     use_threads(settings.num_threads)
     registry = WatchedRegistry.of(load_registry())
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
-    # The public models were trained in bfloat16, whose range float16 does not have.
-    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in registry.public
-    dtype = choose_dtype("bfloat16" if wide else settings.dtype, device)
+    dtype = choose_dtype(_dtype(settings, device, registry.public), device)
     decoder = DecoderSettings(
         registry,
         folder,
@@ -203,6 +201,12 @@ def _load(settings: WorkerSettings) -> Models:
         how = (*how, *described(settings.decoder_model), str(settings.decoder_window_s))
     files = list(SOT_DIR.glob("*")) if settings.decoder == "sot" else []
     return replace(models, identity=identity_of_weights(registry.used, files, how))
+
+
+def _dtype(settings: WorkerSettings, device: str, public: Container[str]) -> str:
+    """The public models were trained in bfloat16, whose range float16 does not have; so `auto` is that on a GPU."""
+    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in public
+    return "bfloat16" if wide else settings.dtype
 
 
 def _spec(models: Models) -> EngineSpec:

@@ -37,6 +37,3 @@ class LiveGroup(Group):
 
     keep_s: PositiveFloat = 24 * 3600.0
     """How long the transcript of an ended session can be fetched, in seconds (default a day)."""
-
-    origins: tuple[str, ...] = ()
-    """Pages of other hosts that may open sockets, as a JSON list of origins (`https://host`)."""

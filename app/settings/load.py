@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import SetupError
+from app.settings.access import AccessGroup
 from app.settings.base import Group
 from app.settings.engine import EngineGroup
 from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
@@ -55,6 +56,7 @@ class Settings(BaseSettings):
     jobs: JobsGroup = JobsGroup()
     live: LiveGroup = LiveGroup()
     webhooks: WebhooksGroup = WebhooksGroup()
+    access: AccessGroup = AccessGroup()
     log: LogGroup = LogGroup()
 
 

@@ -31,9 +31,9 @@ _log = logging.getLogger(__name__)
 OpenSession = Callable[[LiveOptions, Snapshot | None], LiveSession]
 Voices = Callable[[str, Sequence[str] | None], tuple[KnownVoice, ...]]
 """(tenant, ids; None = all) -> enrolled people. Blocks; raises SpeakerNotFound naming an id that is not there."""
-_TENANT = ""
 EVERYBODY = ("all",)
 """`known_speakers` that means everybody who is enrolled."""
+_UNKNOWN = "the token is unknown, or the session is over for too long"
 
 
 class SessionUnknown(InputError):
@@ -92,14 +92,14 @@ class LiveHub:
         """A session held here."""
         return self._rooms.get(session)
 
-    async def open(self, start: Start) -> tuple[Room, str]:
-        """A new session and its token. Raises Overloaded, OptionInvalid, SpeakerNotFound."""
+    async def open(self, start: Start, tenant: str = "") -> tuple[Room, str]:
+        """A new session of a tenant, and its token. Raises Overloaded, OptionInvalid, SpeakerNotFound."""
         asked = _asked(start)
         options = _options(asked)
         self._check_room()
         if start.known_speakers:
             ids = None if start.known_speakers == EVERYBODY else start.known_speakers
-            options = replace(options, known=await asyncio.to_thread(self._voices, _TENANT, ids))
+            options = replace(options, known=await asyncio.to_thread(self._voices, tenant, ids))
         token = secrets.token_urlsafe(32)
         record = Record(
             id=secrets.token_hex(8),
@@ -107,6 +107,8 @@ class LiveHub:
             share_hash=digest(share_of(token)),
             asked=json.dumps(asked),
             expires_s=time.time() + self.limits.resume_window_s,
+            tenant=tenant,
+            share_until_s=time.time() + self.limits.share_ttl_s,
         )
         self._opening += 1
         try:
@@ -115,9 +117,14 @@ class LiveHub:
         finally:
             self._opening -= 1
 
-    async def resume(self, token: str) -> Room | Record:
-        """The session of a token: its room, or its record when it is over. Raises SessionUnknown, Overloaded."""
+    async def resume(self, token: str, tenant: str = "") -> Room | Record:
+        """The session of a token: its room, or its record when it is over.
+
+        Raises SessionUnknown (also for another tenant's), Overloaded.
+        """
         room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
+        if room is not None and room.record.tenant != tenant:
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if room is not None and not room.ended.is_set():
             try:
                 await room.renew()
@@ -126,9 +133,9 @@ class LiveHub:
                 await self._leave(room)
         if self.draining:
             raise Overloaded("this server is going away")
-        record = await self.store.claim(digest(token), time.time())
+        record = await self.store.claim(digest(token), tenant, time.time())
         if record is None:
-            raise SessionUnknown("the token is unknown, or the session is over for too long", param="resume.token")
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if record.state == "closed":
             return record
         self._check_room()
@@ -139,7 +146,7 @@ class LiveHub:
             options = _options(asked)
             if wanted := tuple(asked.get("known_speakers", ())):
                 # Somebody may have been forgotten since; the session goes on without that voice.
-                people = await asyncio.to_thread(self._voices, _TENANT, None)
+                people = await asyncio.to_thread(self._voices, tenant, None)
                 options = replace(options, known=tuple(it for it in people if it.id in wanted or wanted == EVERYBODY))
             return await self._begin(record, options, snapshot)
         finally:

@@ -25,6 +25,7 @@ class LiveLimits:
     lag_limit_s: float = 5.0
     drain_s: float = 5.0
     keep_s: float = 24 * 3600.0
+    share_ttl_s: float = 24 * 3600.0
     send_timeout_s: float = 60.0
     max_waiting_events: int = 2_000
     max_viewer_events: int = 256

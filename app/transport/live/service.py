@@ -41,8 +41,8 @@ async def running(
     database: Database,
     limits: LiveLimits,
     audio: AudioLimits,
-    origins: tuple[str, ...] = (),
     likeness: float = 0.5,
+    recheck_s: float = 30.0,
 ) -> AsyncIterator[LiveService]:
     """The service; sessions that are open at the end stay in the store. The database stays the caller's."""
     rules = live_rules(limits, likeness)
@@ -54,6 +54,6 @@ async def running(
     hub = LiveHub(open_session, store, limits, enrolled(database))
     hub.start()
     try:
-        yield LiveService(hub, audio, origins, retry_after_s=10)
+        yield LiveService(hub, audio, retry_after_s=10, recheck_s=recheck_s)
     finally:
         await hub.aclose()
