@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import numpy as np
 
@@ -68,7 +69,8 @@ async def probe(engine: Engine) -> None:
 def _local(settings: EngineSettings) -> LocalEngine:
     from app.engine.worker import ModelWorker
 
-    return LocalEngine(ModelWorker.load(settings.worker), settings.batching)
+    worker = ModelWorker.load(settings.worker)
+    return LocalEngine(worker, replace(settings.batching, apart=worker.device == "cpu"))
 
 
 async def _over_log(log: FileLog, inner: Engine | None) -> ReplayEngine:

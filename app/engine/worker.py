@@ -1,11 +1,13 @@
 """The models, answering batches of the engine's messages. The only file of `app/` that imports `models/`, and so torch.
 
 In: windows, decode requests. Out: one answer per request, an Exception where a request itself is at fault. Here the
-models' arrays and window-relative times become core's, and their errors the app's. Blocking; for one thread at a time.
+models' arrays and window-relative times become core's, and their errors the app's. Blocking; each step for one thread
+at a time, the two steps side by side if need be.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
@@ -48,6 +50,7 @@ class Models:
     voices: VoiceEncoder
     decoder: Decoder
     device: str
+    num_threads: int = 0
 
 
 class ModelWorker:
@@ -83,6 +86,11 @@ class ModelWorker:
         """What the models dictate."""
         return self._spec
 
+    @property
+    def device(self) -> str:
+        """Where the models run. Raises EngineClosed."""
+        return self._open().device
+
     def diarize_batch(self, windows: Sequence[Window]) -> list[LocalDiarization | Exception]:
         """Who speaks when in each window; activity behind the end of the real sound is zero.
 
@@ -111,6 +119,7 @@ class ModelWorker:
     def _open(self) -> Models:
         if self._models is None:
             raise EngineClosed("the models were freed")
+        use_threads(self._models.num_threads)  # it is a matter of the calling thread
         return self._models
 
     def _without_models(self, window: Window) -> LocalDiarization | Exception | None:
@@ -169,15 +178,22 @@ def _load(settings: WorkerSettings) -> Models:
     device = choose_device(settings.device)
     if settings.quantize and device != "cpu":
         raise OptionInvalid(f"8-bit layers run on a CPU only, and the device is {device}", param="quantize")
-    use_threads(settings.num_threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Diarization and decoding run side by side on a CPU: together they have as many threads as there are cores.
+    num_threads = settings.num_threads or (max(1, cores // 2) if device == "cpu" else 0)
+    use_threads(num_threads)
+    quantize = settings.quantize
+    if quantize is None:
+        quantize = device == "cpu" and settings.decoder == "cascade"
     registry = load_registry()
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
-    decoder = DecoderSettings(registry, folder, device, choose_dtype(settings.dtype, device), settings.quantize)
+    decoder = DecoderSettings(registry, folder, device, choose_dtype(settings.dtype, device), quantize)
     return Models(
         load_segmentation(require(registry, "segmentation", folder), device),
         load_voice_encoder(require(registry, "voice", folder), device),
         load_decoder(settings.decoder, decoder),
         device,
+        num_threads,
     )
 
 

@@ -18,7 +18,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -36,6 +36,7 @@ from app.core.types import (
     LocalDiarization,
     Segment,
     TranscriptView,
+    Urgency,
     Window,
 )
 from app.engine.base import Engine
@@ -83,6 +84,7 @@ class LiveSession:
         self._blocks = LiveBlocks(spec, options, self._rules)
         step = min(self._blocks.step_samples, spec.window_samples)
         self._windower = LiveWindower(spec.window_samples, step, self._rules.reach_samples, spec.grid.step)
+        self._kept_samples = self._rules.margin_samples + max(self._rules.margin_samples, self._rules.before_samples)
         self._language = options.language
         self._from = 0 if resume is None else resume.samples
         self._done = self._acked = self._from
@@ -216,7 +218,9 @@ class LiveSession:
                 yield item
 
         async def ask(item: _Item) -> tuple[_Item, LocalDiarization | None]:
-            return item, None if item.window is None else await self._engine.diarize(item.window)
+            if item.window is None:
+                return item, None
+            return item, await self._engine.diarize(replace(item.window, urgency=Urgency.LIVE))
 
         try:
             async for item, local in in_order(items(), ask, self._rules.max_in_flight):
@@ -266,11 +270,13 @@ class LiveSession:
             self._give_partial(())
 
     async def _decode(self, plan: Plan) -> Decoded:
-        samples = self._sound.read(plan.start, plan.end)
-        request = DecodeRequest(plan.index, plan.start, samples, plan.turns, self._language, self._options.hotwords)
-        decoded = await self._engine.decode(request)
+        decoded = await self._engine.decode(self._request(plan, Urgency.LIVE))
         self._language = self._language or decoded.language
         return decoded
+
+    def _request(self, plan: Plan, urgency: Urgency) -> DecodeRequest:
+        sound, hotwords = self._sound.read(plan.start, plan.end), self._options.hotwords
+        return DecodeRequest(plan.index, plan.start, sound, plan.turns, self._language, hotwords, urgency=urgency)
 
     def _write(self, decoded: Decoded) -> None:
         for segment in self._blocks.stitch(decoded):
@@ -295,7 +301,7 @@ class LiveSession:
         """Give a snapshot if it is time for one, and forget the sound that nothing needs any more."""
         state = self._after
         assert state is not None
-        needed = min(int(state["from"]), max(0, self._blocks.settled() - 2 * self._rules.margin_samples))
+        needed = min(int(state["from"]), max(0, self._blocks.settled() - self._kept_samples))
         if at_once or end - self._acked >= self._rules.ack_samples:
             self._acked = max(end, self._acked)
             whole: State = {"windower": state, "blocks": self._blocks.dump(), "language": self._language}
@@ -333,7 +339,7 @@ class LiveSession:
         start = max(start, self._sound.start)
         asked = tuple(DecodeTurn(max(t.start, start), min(t.end, end), t.speaker, open=True) for t in turns)
         asked = tuple(turn for turn in asked if turn.start < turn.end)
-        request = DecodeRequest(-1, start, self._sound.read(start, end), asked, self._language, self._options.hotwords)
+        request = self._request(Plan(-1, start, end, asked), Urgency.TENTATIVE)
         self._partial = asyncio.ensure_future(self._ask_partial(request, now))
 
     async def _ask_partial(self, request: DecodeRequest, began: float) -> None:

@@ -16,7 +16,7 @@ class EngineGroup(Group):
     """Where the models run: auto (a GPU when there is one), cpu, cuda, cuda:1, ..."""
 
     num_threads: Annotated[int, Field(ge=0)] = 0
-    """CPU threads for one computation; 0 = as many as there are cores."""
+    """CPU threads for one computation; 0 = half the cores, as diarization and decoding run side by side."""
 
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of the decoder's weights; auto = float32 on a CPU, float16 on a GPU."""
@@ -24,8 +24,9 @@ class EngineGroup(Group):
     decoder: str = "cascade"
     """Which decoder writes the words."""
 
-    quantize: bool = False
-    """8-bit integer weights for the decoder's linear layers, on a CPU: faster, slightly less exact."""
+    quantize: bool | None = None
+    """8-bit integer weights for the decoder's linear layers, on a CPU: faster, slightly less exact. Null, the default,
+    means on a CPU with the decoder `cascade`, where they cost no accuracy."""
 
     max_diarize_batch: PositiveInt = 8
     """Windows of sound in one diarization batch, gathered over all sessions."""
