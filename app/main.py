@@ -70,6 +70,8 @@ def create_app(
         services = make_services(settings, running, store, worker)
         app.state.services = services
         app.state.access = Access(store.database, access_rules(settings))
+        if settings.access.required and not await asyncio.to_thread(app.state.access.keys.any):
+            _log.warning("API keys are required and there is none yet: crosstalk keys create --name NAME")
         removed = uploads.sweep(services.upload_dir)
         if removed:
             _log.info("removed %d uploads that an earlier server left behind", removed)

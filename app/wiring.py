@@ -19,7 +19,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
-from app.transport.access.guard import GuardRules
+from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import SetupError
@@ -48,6 +48,9 @@ class Settings(BaseSettings):
 
     debug: bool = False
     """Show Python tracebacks of errors on the command line."""
+
+    api_key: str = Field("", repr=False)
+    """API key that the client commands (`live`, `submit`, `status`) show to a server."""
 
     engine: EngineGroup = EngineGroup()
     limits: LimitsGroup = LimitsGroup()

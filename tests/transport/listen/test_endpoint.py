@@ -26,7 +26,8 @@ from app.audio.limits import AudioLimits
 from app.errors import EngineFailed
 from app.live.session import LiveSession
 from app.store import open_database
-from app.transport.access.guard import Guard, GuardRules
+from app.transport.access.guard import Guard
+from app.transport.access.rules import GuardRules
 from app.transport.listen import endpoint
 from app.transport.live.hub import LiveHub
 from app.transport.live.limits import LiveLimits
