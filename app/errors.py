@@ -36,6 +36,7 @@ CrosstalkError
 └── EngineError                    the models failed
     ├── EngineFailed               engine_failed         a batch raised; the cause is chained
     ├── EngineClosed               engine_closed         asked after close
+    ├── EngineUnavailable          engine_unavailable    no inference worker could be reached, or none answered in time
     └── Overloaded                 overloaded            more work than may wait
 """
 
@@ -193,6 +194,10 @@ class EngineFailed(EngineError):
 
 class EngineClosed(EngineError):
     code = "engine_closed"
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
 
 
 class Overloaded(EngineError):

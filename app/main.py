@@ -16,6 +16,7 @@ from fastapi.middleware.cors import CORSMiddleware
 
 from app.access import Access
 from app.engine.base import Engine
+from app.engine.readiness import Readiness
 from app.jobs.store import Store
 from app.jobs.worker import Worker
 from app.live.session import LiveSession
@@ -154,7 +155,7 @@ def make_services(settings: Settings, engine: Engine, store: Store, worker: Work
         store=store,
         job_engine=worker.engine,
         admission=Admission(server.max_transcriptions, server.max_waiting_transcriptions),
-        readiness=health.Readiness(engine, server.probe_interval_s, server.probe_timeout_s),
+        readiness=Readiness(engine, server.probe_interval_s, server.probe_timeout_s),
         upload_limits=uploads.UploadLimits(
             limits.max_upload_bytes, limits.max_field_bytes, server.upload_stall_timeout_s
         ),

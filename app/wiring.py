@@ -8,8 +8,9 @@ from app.access import AccessRules
 from app.audio import AudioLimits
 from app.engine.base import Engine
 from app.engine.build import build_engine
+from app.engine.infer_rules import InferRules
 from app.engine.local import BatchRules
-from app.engine.settings import EngineSettings, WorkerSettings
+from app.engine.settings import EngineSettings, HttpSettings, WorkerSettings
 from app.jobs.blobs import Blobs
 from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
@@ -27,6 +28,17 @@ def engine_settings(settings: Settings) -> EngineSettings:
     """How the engine is built."""
     engine = settings.engine
     return EngineSettings(
+        kind=engine.kind,
+        http=HttpSettings(
+            urls=engine.urls,
+            token=engine.token,
+            identity=engine.identity,
+            timeout_s=engine.request_timeout_s,
+            call_timeout_s=engine.call_timeout_s,
+            check_s=engine.check_s,
+            check_timeout_s=engine.check_timeout_s,
+            start_timeout_s=engine.start_timeout_s,
+        ),
         worker=WorkerSettings(
             weights_dir=settings.weights_dir,
             device=engine.device,
@@ -43,6 +55,17 @@ def engine_settings(settings: Settings) -> EngineSettings:
             max_wait_ms=engine.max_wait_ms,
             max_waiting=engine.max_waiting,
         ),
+    )
+
+
+def infer_rules(settings: Settings) -> InferRules:
+    """What an inference worker lets in."""
+    return InferRules(
+        token=settings.engine.token,
+        max_inside=settings.engine.max_inside,
+        default_timeout_s=settings.engine.request_timeout_s,
+        probe_interval_s=settings.server.probe_interval_s,
+        probe_timeout_s=settings.server.probe_timeout_s,
     )
 
 

@@ -15,6 +15,7 @@ import typer
 from app.cli import bench, keys, models
 from app.cli.failures import ExitCode, ReaderGone, report
 from app.cli.fetch import fetch
+from app.cli.infer import infer
 from app.cli.live import live
 from app.cli.output import write_stdout
 from app.cli.serve import serve
@@ -37,6 +38,7 @@ command = typer.Typer(
 command.command()(transcribe)
 command.command()(serve)
 command.command()(worker)
+command.command()(infer)
 command.command()(live)
 command.command()(submit)
 command.command()(status)

@@ -79,7 +79,7 @@ def tls_options(settings: Settings) -> dict[str, Path]:
 
 async def _serve(settings: Settings, build: EngineBuilder) -> None:
     # The port is taken first: a wrong one is told before the models are loaded, which takes seconds.
-    with _listen(settings.server.host, settings.server.port) as listener:
+    with listen_on(settings.server.host, settings.server.port) as listener:
         # The engine is built before the server starts, so that missing weights end in one line and no traceback.
         await serve_engine(settings, await build(settings), listener)
 
@@ -92,7 +92,7 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
     from app.main import create_app
     from app.transport.server import DrainingServer, socket_options
 
-    with listener or _listen(settings.server.host, settings.server.port) as listener:
+    with listener or listen_on(settings.server.host, settings.server.port) as listener:
         app = create_app(settings, engine, close_engine=True)
         config = uvicorn.Config(
             app,
@@ -109,7 +109,8 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
         await DrainingServer(config, app).serve(sockets=[listener])
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen_on(host: str, port: int) -> socket.socket:
+    """A socket that listens. Raises SetupError when the address is taken."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=2048)

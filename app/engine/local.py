@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.engine.about import BATCHES_AT_ONCE
 from app.engine.batching import DeviceThread, LaneRules, LaneStats, MicroBatcher
 
 
@@ -23,6 +24,10 @@ class Worker(Protocol):
     @property
     def spec(self) -> EngineSpec:
         """What the models dictate."""
+
+    @property
+    def identity(self) -> str:
+        """Which models these are; see `about.HasIdentity`."""
 
     def diarize_batch(self, windows: Sequence[Window]) -> Sequence[LocalDiarization | Exception]:
         """One answer per window."""
@@ -51,6 +56,8 @@ class LocalEngine:
         """Raises ValueError for limits that are not positive."""
         self._worker = worker
         self._spec = worker.spec
+        self._identity = worker.identity
+        self._capacity = BATCHES_AT_ONCE * max(rules.max_diarize_batch, rules.max_decode_batch)
         diarize = LaneRules("diarize", rules.max_diarize_batch, rules.max_wait_ms, rules.max_waiting)
         decode = LaneRules("decode", rules.max_decode_batch, rules.max_wait_ms, rules.max_waiting)
         self._device = DeviceThread("crosstalk-engine")
@@ -63,6 +70,16 @@ class LocalEngine:
     def spec(self) -> EngineSpec:
         """What the models dictate."""
         return self._spec
+
+    @property
+    def identity(self) -> str:
+        """Which models these are; see `about.HasIdentity`."""
+        return self._identity
+
+    @property
+    def capacity(self) -> int:
+        """Requests in flight that keep the models busy."""
+        return self._capacity
 
     @property
     def stats(self) -> dict[str, LaneStats]:

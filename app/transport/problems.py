@@ -22,6 +22,7 @@ from app.errors import (
     CrosstalkError,
     EngineClosed,
     EngineFailed,
+    EngineUnavailable,
     IdempotencyConflict,
     InputError,
     JobNotFound,
@@ -61,6 +62,7 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
     AccessError: HTTPStatus.FORBIDDEN,
     EngineClosed: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     CrosstalkError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }

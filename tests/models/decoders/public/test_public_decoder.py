@@ -101,6 +101,12 @@ def test_words_in_no_turn_are_counted_and_the_nearest_turn_is_told(caplog: pytes
     assert "secret" not in caplog.text
 
 
+def test_text_without_any_tag_is_shared_out_by_time() -> None:
+    output, decoder = decode("aaaa bbbb cccc dddd", window((0, 5, 0), (10, 15, 1)))
+    assert said(output) == ["aaaa bbbb", "cccc dddd"]
+    assert decoder.counts["stray_text"] == 1
+
+
 def test_turns_that_are_not_asked_keep_their_words() -> None:
     item = DecoderInput(
         np.zeros(10 * SECOND, np.float32),
