@@ -71,54 +71,6 @@ class LocalEngine:
     @property
     def spec(self) -> EngineSpec:
         """What the models dictate."""
-
-    @property
-    def identity(self) -> str:
-        """Which models these are; see `about.HasIdentity`."""
-
-    def diarize_batch(self, windows: Sequence[Window]) -> Sequence[LocalDiarization | Exception]:
-        """One answer per window."""
-
-    def decode_batch(self, requests: Sequence[DecodeRequest]) -> Sequence[Decoded | Exception]:
-        """One answer per request."""
-
-    def close(self) -> None:
-        """Free the models; nothing is asked afterwards. May be called again."""
-
-
-@dataclass(frozen=True, slots=True)
-class BatchRules:
-    """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait."""
-
-    max_diarize_batch: int = 8
-    max_decode_batch: int = 8
-    max_wait_ms: float = 20.0
-    max_waiting: int = 256
-
-
-class LocalEngine:
-    """Engine over a worker in this process. Usable from any event loop; owns the worker until `aclose`."""
-
-    def __init__(self, worker: Worker, rules: BatchRules) -> None:
-        """Raises ValueError for limits that are not positive."""
-        self._worker = worker
-        self._spec = worker.spec
-        self._identity = worker.identity
-        self._capacity = BATCHES_AT_ONCE * max(rules.max_diarize_batch, rules.max_decode_batch)
-        diarize = LaneRules("diarize", rules.max_diarize_batch, rules.max_wait_ms, rules.max_waiting)
-        decode = LaneRules("decode", rules.max_decode_batch, rules.max_wait_ms, rules.max_waiting)
-        self._meter = meter = LoadMeter()
-        self._device = DeviceThread("crosstalk-engine")
-        self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(
-            self._device, meter.timed("diarize", worker.diarize_batch), diarize
-        )
-        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(
-            self._device, meter.timed("decode", worker.decode_batch), decode
-        )
-
-    @property
-    def spec(self) -> EngineSpec:
-        """What the models dictate."""
         return self._spec
 
     @property
