@@ -89,7 +89,7 @@ def create_app(
                 settings.access.recheck_s,
             ) as live:
                 app.state.live = live
-                app.state.listen = listen_service(settings, running, live)
+                app.state.listen = listen_service(settings, live.engine, live)
                 yield
         finally:
             await worker.aclose()

@@ -169,6 +169,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     live = settings.live
     return LiveLimits(
         max_sessions=live.max_sessions,
+        max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,
         idle_timeout_s=live.idle_timeout_s,
