@@ -63,18 +63,18 @@ def _is_loopback(host: str) -> bool:
         return host == "localhost"
 
 
-def tls_options(settings: Settings) -> dict[str, Path]:
-    """uvicorn's options for HTTPS; empty without a certificate. Raises SetupError for half of what is needed."""
+def tls_files(settings: Settings) -> tuple[Path, Path] | tuple[None, None]:
+    """Certificate and key for HTTPS; none without. Raises SetupError for half of what is needed."""
     certfile, keyfile = settings.server.tls_certfile, settings.server.tls_keyfile
     if certfile is None and keyfile is None:
-        return {}
+        return None, None
     for name, path in (("certfile", certfile), ("keyfile", keyfile)):
         if path is None or not path.is_file():
             variable = f"CROSSTALK_SERVER__TLS_{name.upper()}"
             raise SetupError(f"HTTPS needs a certificate and its key; there is no file {path}", param=variable)
     assert certfile is not None
     assert keyfile is not None
-    return {"ssl_certfile": certfile, "ssl_keyfile": keyfile}
+    return certfile, keyfile
 
 
 async def _serve(settings: Settings, build: EngineBuilder) -> None:
@@ -94,13 +94,15 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
 
     with listener or listen_on(settings.server.host, settings.server.port) as listener:
         app = create_app(settings, engine, close_engine=True)
+        certfile, keyfile = tls_files(settings)
         config = uvicorn.Config(
             app,
             log_config=None,
             lifespan="on",
             timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
             **socket_options(settings.live.max_message_bytes),
-            **tls_options(settings),
+            ssl_certfile=certfile,
+            ssl_keyfile=keyfile,
         )
         address, port = listener.getsockname()[:2]
         scheme = "https" if settings.server.tls_certfile is not None else "http"

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
 from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
@@ -49,7 +50,7 @@ class Settings(BaseSettings):
     debug: bool = False
     """Show Python tracebacks of errors on the command line."""
 
-    api_key: str = Field("", repr=False)
+    api_key: Annotated[str, Field(repr=False)] = ""
     """API key that the client commands (`live`, `submit`, `status`) show to a server."""
 
     engine: EngineGroup = EngineGroup()

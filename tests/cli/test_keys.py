@@ -6,7 +6,7 @@ import pytest
 
 from app.access import Scope
 from app.cli.main import main
-from app.cli.serve import check_reach, tls_options
+from app.cli.serve import check_reach, tls_files
 from app.errors import SetupError
 from app.redact import masked
 from app.settings import AccessGroup, ServerGroup, Settings
@@ -56,8 +56,8 @@ def test_an_open_server_for_strangers_is_refused_unless_allowed(caplog):
 
 def test_half_of_a_certificate_is_refused(tmp_path):
     with pytest.raises(SetupError, match="HTTPS"):
-        tls_options(Settings(server=ServerGroup(tls_certfile=tmp_path / "none.pem")))
-    assert tls_options(Settings()) == {}
+        tls_files(Settings(server=ServerGroup(tls_certfile=tmp_path / "none.pem")))
+    assert tls_files(Settings()) == {}
 
 
 def test_secrets_in_log_lines_are_masked():
