@@ -6,8 +6,9 @@ a list to a list.
 
 A batch is formed when the thread is free to take it. Of the most urgent requests that wait for the device the oldest
 goes first, and what may share its batch goes with it; only equally urgent requests share one, so that what is urgent
-is not held up by a long batch that it is part of. Less urgent ones get what the urgent ones leave. A request that finds the device idle does not wait; one that came while it was busy waits
-for company until the batch is full or `max_wait_ms` have passed.
+is not held up by a long batch that it is part of. Less urgent ones get what the urgent ones leave. A request that finds
+the device idle does not wait; one that came while it was busy waits for company until the batch is full or
+`max_wait_ms` have passed.
 """
 
 from __future__ import annotations
