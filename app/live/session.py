@@ -8,8 +8,7 @@
 
 Windows are worked on strictly one after the other (diarize, turns, decode, stitch), so finals, their ids and revisions
 depend on the sound and the places of `flush` alone, never on packets or speed; a snapshot between two windows is
-exact. Partials depend on speed: one decode in flight at most, only when no sound waits, and never more than half the
-time.
+exact. Partials depend on speed: one decode in flight at most, only when no sound waits, at most half the time.
 """
 
 from __future__ import annotations
@@ -226,9 +225,8 @@ class LiveSession:
                 yield item
 
         async def ask(item: _Item) -> tuple[_Item, LocalDiarization | None]:
-            if item.window is None:
-                return item, None
-            return item, await self._engine.diarize(replace(item.window, urgency=Urgency.LIVE))
+            window = None if item.window is None else replace(item.window, urgency=Urgency.LIVE)
+            return item, None if window is None else await self._engine.diarize(window)
 
         try:
             async for item, local in in_order(items(), ask, self._rules.max_in_flight):
@@ -283,8 +281,8 @@ class LiveSession:
         return decoded
 
     def _request(self, plan: Plan, urgency: Urgency) -> DecodeRequest:
-        sound, hotwords = self._sound.read(plan.start, plan.end), self._options.hotwords
-        return DecodeRequest(plan.index, plan.start, sound, plan.turns, self._language, hotwords, urgency=urgency)
+        sound, names = self._sound.read(plan.start, plan.end), self._options.hotwords
+        return DecodeRequest(plan.index, plan.start, sound, plan.turns, self._language, names, urgency=urgency)
 
     def _write(self, decoded: Decoded) -> None:
         for segment in self._blocks.stitch(decoded):
