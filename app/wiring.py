@@ -20,7 +20,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
-from app.transport.access.guard import GuardRules
+from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
 
@@ -169,6 +169,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     live = settings.live
     return LiveLimits(
         max_sessions=live.max_sessions,
+        max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,
         idle_timeout_s=live.idle_timeout_s,

@@ -13,6 +13,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from app.audio.limits import AudioLimits
+from app.engine.base import Engine
 from app.errors import OptionInvalid
 from app.formats import FORMATS
 from app.transport import sse
@@ -33,10 +34,12 @@ router = APIRouter(tags=["live"])
 class LiveService:
     """What the routes work with. Made by app/main.py as `app.state.live`.
 
+    engine: the one that live sessions use, whose demand is measured
     recheck_s: how often a viewer's link is looked at again
     """
 
     hub: LiveHub
+    engine: Engine
     audio: AudioLimits
     retry_after_s: int
     recheck_s: float = 30.0
@@ -58,7 +61,7 @@ async def live(websocket: WebSocket) -> None:
     """Sound in, captions out."""
     service: LiveService = websocket.app.state.live
     hub = service.hub
-    if hub.full and not hub.may_resume:
+    if hub.crowded and not hub.may_resume:
         headers = {"Retry-After": str(service.retry_after_s)}
         problem = Problem(503, "overloaded", "this server holds as much as it can", headers=headers)
         await websocket.send_denial_response(problem.response())
