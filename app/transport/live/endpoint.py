@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -77,13 +78,16 @@ async def view(websocket: WebSocket, session: str, share: str = "") -> None:
         await websocket.send_denial_response(Problem(404, error.code, error.message, error.param).response())
         return
     await websocket.accept()
+    showing = asyncio.create_task(_show(websocket, service.hub, record))
+    leaving = asyncio.create_task(_left(websocket))
     try:
-        async for frame in follow(service.hub, record):
-            if frame is not None:
-                await websocket.send_text(frame)
-        await websocket.close(1000, "done")
-    except (WebSocketDisconnect, RuntimeError):
-        return  # the viewer has gone, which server libraries tell in either way
+        await asyncio.wait({showing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            await showing
+    finally:
+        showing.cancel()
+        leaving.cancel()
+        await asyncio.gather(showing, leaving, return_exceptions=True)
 
 
 @router.get("/v1/live/{session}/events", summary="Follow a live session", response_class=StreamingResponse)
@@ -110,6 +114,23 @@ async def download(service: LiveDep, session: str, share: Share, format: str = "
         media_type=chosen.media_type,
         headers={"Content-Disposition": f'attachment; filename="transcript{chosen.extension}"'},
     )
+
+
+async def _show(websocket: WebSocket, hub: LiveHub, record: Record) -> None:
+    try:
+        async for frame in follow(hub, record):
+            if frame is not None:
+                async with asyncio.timeout(hub.limits.send_timeout_s):
+                    await websocket.send_text(frame)
+        await websocket.close(1000, "done")
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
+        return  # the viewer has gone or does not read, which server libraries tell in their ways
+
+
+async def _left(websocket: WebSocket) -> None:
+    """Until a viewer goes; what it says is nothing to us."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 async def _found(service: LiveService, session: str, share: str) -> Record:
