@@ -38,13 +38,15 @@ from app.core.types import (
     Window,
 )
 from app.core.windows import Windower
+from app.engine.about import capacity_of
 from app.engine.base import Engine
 from app.pipeline import in_order
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """How the blocks are set. Times in samples at 16 kHz."""
+    """How the blocks are set. Times in samples at 16 kHz. max_in_flight: requests to the engine at once; more, up to
+    most_in_flight, where the engine works on more."""
 
     step_samples: int = 2 * SAMPLE_RATE
     edge_samples: int = SAMPLE_RATE // 2
@@ -54,6 +56,7 @@ class SessionRules:
     stitch: StitchRules = field(default_factory=StitchRules)
     plan_margin_samples: int = 8000
     max_in_flight: int = 16
+    most_in_flight: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +120,8 @@ class Session:
         self._language = options.language
         self._detecting = asyncio.Lock()
         self._detected = options.language is not None
+        # Enough to keep all workers of the engine busy; sound in memory is bounded by the second number.
+        self._max_in_flight = max(self._rules.max_in_flight, min(capacity_of(engine), self._rules.most_in_flight))
 
     async def run(self, source: AsyncIterator[Frames]) -> AsyncIterator[Update]:
         """Transcribe the source to its end. Raises what the source, the spool and the engine raise (app/errors.py)."""
@@ -135,7 +140,7 @@ class Session:
             for window in self._windower.flush():
                 yield window
 
-        async for local in in_order(windows(), self._engine.diarize, self._rules.max_in_flight):
+        async for local in in_order(windows(), self._engine.diarize, self._max_in_flight):
             yield local
 
     async def _plan_whole(self, diarized: AsyncIterator[LocalDiarization]) -> AsyncIterator[Plan | Progress]:
@@ -178,7 +183,7 @@ class Session:
                 return item
             return await self._decode_one(item)
 
-        async for answer in in_order(plans, ask, self._rules.max_in_flight):
+        async for answer in in_order(plans, ask, self._max_in_flight):
             if isinstance(answer, Progress):
                 yield answer
                 continue

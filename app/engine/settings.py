@@ -35,15 +35,32 @@ class WorkerSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Of an engine that calls inference workers; what they mean stands in `remote.PoolRules` and
+    `http_client.HttpRules`."""
+
+    urls: tuple[str, ...] = ()
+    token: str = ""
+    identity: str = ""
+    timeout_s: float = 180.0
+    call_timeout_s: float = 60.0
+    check_s: float = 2.0
+    check_timeout_s: float = 5.0
+    start_timeout_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True)
 class EngineSettings:
     """Which engine, and how.
 
-    kind: local = models in this process; replay = no models, only the answers in `log`
-    log: file of an earlier run's answers for the same recording. Needed for replay; for local, None = none is kept,
-        else the run goes on at the file's first gap and adds to it
+    kind: local = models in this process; http = in workers at `http.pool.urls`; replay = no models, only the answers
+        in `log`
+    log: file of an earlier run's answers for the same recording. Needed for replay; else, None = none is kept;
+        with one the run goes on at the file's first gap and adds to it
     """
 
-    kind: Literal["local", "replay"] = "local"
+    kind: Literal["local", "http", "replay"] = "local"
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     batching: BatchRules = field(default_factory=BatchRules)
+    http: HttpSettings = field(default_factory=HttpSettings)
     log: Path | None = None

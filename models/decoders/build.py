@@ -33,6 +33,10 @@ ENCODER = "whisper-base"
 """The Whisper of the registry of weights: it writes the cascade's words and hears for the SOT decoder."""
 
 
+PUBLIC_BATCH_S = 120
+"""Seconds of sound that a public decoder writes in one pass, or one window where that is longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
     """How a decoder runs.
@@ -100,7 +104,9 @@ def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
             raise SettingUnsupported(f"the {name} decoder has no 8-bit layers; leave quantize off")
         known = settings.registry.public_model(name)
         writer = load_public(KINDS[name], known, settings.public_source, settings.device, settings.dtype)
-        return PublicDecoder(KINDS[name], writer, PublicRules(round(settings.public_window_s * SAMPLE_RATE_HZ)))
+        # Two minutes of sound in one pass, in however many windows: what bounds the memory.
+        batch = max(1, int(PUBLIC_BATCH_S // settings.public_window_s))
+        return PublicDecoder(KINDS[name], writer, PublicRules(round(settings.public_window_s * SAMPLE_RATE_HZ), batch))
 
     return load
 

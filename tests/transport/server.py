@@ -41,12 +41,12 @@ def wav(samples=None, rate: int = 16_000) -> bytes:
 
 
 def settings(tmp_path, server=None, limits=None, live=None) -> Settings:
-    """Defaults but for what is given."""
+    """Defaults but for what is given; sessions are not refused by measure, as test machines are busy."""
     return Settings(
         data_dir=tmp_path / "data",
         server=ServerGroup(**(server or {})),
         limits=LimitsGroup(**(limits or {})),
-        live=LiveGroup(**(live or {})),
+        live=LiveGroup(**({"max_load": 0} | (live or {}))),
     )
 
 

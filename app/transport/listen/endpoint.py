@@ -35,12 +35,14 @@ from app.core.types import Frames
 from app.errors import AudioEmpty, CrosstalkError, InputError
 from app.live.session import LiveSession
 from app.live.updates import Finished, LiveOptions
-from app.transport.listen.auth import Credentials, credentials_of
+from app.transport.access.credentials import credentials_of
+from app.transport.access.guard import access_of, identity_of
 from app.transport.listen.params import ListenOptions, parse_query
 from app.transport.listen.results import Message, Shape, closing_metadata
 from app.transport.listen.translate import Translator
 from app.transport.live.guests import Guest
 from app.transport.live.hub import LiveHub
+from app.transport.live.owner import Owner
 
 _log = logging.getLogger(__name__)
 
@@ -55,7 +57,7 @@ _MOST_GAPS = 100
 class ListenService:
     """What the endpoint works with. Made by app/main.py as `app.state.listen`.
 
-    open_session: begins a session; authorize: whether these credentials may listen (None: none were given)
+    open_session: begins a session
     hub: where the sessions are counted, and whose limits they have
     silence_s: how long a client may send nothing, unless the hub's limit is shorter
     """
@@ -65,7 +67,6 @@ class ListenService:
     limits: AudioLimits
     model: str
     version: str
-    authorize: Callable[[Credentials | None], bool] = lambda _credentials: True
     silence_s: float = 10.0
 
 
@@ -83,10 +84,7 @@ async def listen(websocket: WebSocket) -> None:
     """Deepgram's live transcription."""
     service: ListenService = websocket.app.state.listen
     request_id = str(uuid.uuid4())
-    credentials, subprotocol = credentials_of(websocket.headers)
-    if not service.authorize(credentials):
-        await _deny(websocket, HTTPStatus.UNAUTHORIZED, "INVALID_AUTH", "Invalid credentials.", request_id)
-        return
+    _, subprotocol = credentials_of(websocket.headers)
     try:
         options = parse_query(websocket.query_params.multi_items())
         sound = _stream(options, service.limits)
@@ -128,6 +126,7 @@ class _Listener:
         self, websocket: WebSocket, service: ListenService, options: ListenOptions, sound: Sound, request_id: str
     ) -> None:
         self._websocket = websocket
+        self._owner = Owner(identity_of(websocket), access_of(websocket))
         self._service = service
         self._options = options
         self._sound = sound
@@ -181,6 +180,7 @@ class _Listener:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            await self._owner.leave()
 
     async def _read(self, session: LiveSession) -> None:
         """Take frames until the client ends the stream. Raises _Closed, WebSocketDisconnect, CrosstalkError."""
@@ -225,6 +225,7 @@ class _Listener:
                 limit_s = self._service.hub.limits.max_duration_s
                 most = max(0, to_samples(limit_s) - session.received_samples)
                 await session.push(item.samples[:most])
+                await self._owner.heard(min(len(item.samples), most))
                 if len(item.samples) > most:
                     self._enough = f"the longest session is {limit_s:g} s; what follows was not heard"
                     return

@@ -17,10 +17,11 @@ from app.audio.limits import AudioLimits
 from app.audio.pcm import RawFormat, RawStream
 from app.audio.stream import ContainerStream, Gap, Heard
 from app.core.times import SAMPLE_RATE, to_seconds
-from app.errors import CrosstalkError, InputError, OptionInvalid, Overloaded, SpeakerNotFound
+from app.errors import CrosstalkError, InputError, LimitReached, OptionInvalid, Overloaded, SpeakerNotFound
 from app.transport.live import messages as wire
 from app.transport.live.hub import LiveHub, SessionUnknown, share_of
 from app.transport.live.mailbox import Closing, Letter, Mailbox
+from app.transport.live.owner import Owner
 from app.transport.live.room import Room
 from app.transport.live.store import Record
 
@@ -49,11 +50,12 @@ class Ended(Exception):
 class Connection:
     """Serves one accepted socket to its end."""
 
-    def __init__(self, websocket: WebSocket, hub: LiveHub, audio: AudioLimits) -> None:
+    def __init__(self, websocket: WebSocket, hub: LiveHub, audio: AudioLimits, owner: Owner) -> None:
         self._websocket = websocket
         self._hub = hub
         self._limits = hub.limits
         self._audio = audio
+        self._owner = owner
         self._mailbox = Mailbox(hub.limits.max_waiting_events)
         self._state = State.CONNECTED
         self._sound: RawStream | ContainerStream | None = None
@@ -88,10 +90,10 @@ class Connection:
         have = 0
         self._check_audio(start.audio)
         if start.resume is None:
-            room, token = await self._hub.open(start)
+            room, token = await self._hub.open(start, self._owner.tenant)
         else:
             token, have = start.resume.token, start.resume.have_revision
-            found = await self._hub.resume(token)
+            found = await self._hub.resume(token, self._owner.tenant)
             if isinstance(found, Record):
                 await self._repeat_end(found, token, have)
                 return
@@ -107,6 +109,7 @@ class Connection:
             if self._sound is not None:
                 await asyncio.to_thread(self._sound.close)
             room.detach(self._mailbox)
+            await self._owner.leave()
 
     async def _both_ways(self, room: Room, have: int) -> None:
         sender = asyncio.create_task(self._send(room, have))
@@ -184,6 +187,7 @@ class Connection:
             if most > 0:
                 self._warn(room)
                 await room.session.push(item.samples[:most])
+                await self._owner.heard(min(len(item.samples), most))
             if len(item.samples) >= most and self._state is State.OPEN:
                 self._state = State.DRAINING
                 room.tell(wire.GoAway(revision=room.revision, reason="max_duration", within_s=0.0))
@@ -212,6 +216,7 @@ class Connection:
                 room.session.rename(message.speaker, message.name)
             except ValueError as error:
                 raise OptionInvalid(str(error), param="name") from error
+            await self._owner.noted("live.rename", f"{room.record.id}/{message.speaker}")
         elif self._state is State.DRAINING:
             raise Ended(1007, "message_invalid", f"{message.type} came after stop", "type")
         elif isinstance(message, wire.Flush):
@@ -341,6 +346,8 @@ def _ended(error: CrosstalkError) -> Ended:
         close = 4003
     elif isinstance(error, Overloaded):
         close = 4005
+    elif isinstance(error, LimitReached):
+        close = 1008
     elif isinstance(error, OptionInvalid | SpeakerNotFound):
         close = 4007
     elif isinstance(error, InputError):

@@ -20,6 +20,7 @@ from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
 from app.options import hotwords, language_code, speaker_count
+from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
 from app.transport.live.limits import LiveLimits
 from app.transport.live.messages import GoAway, Start
@@ -31,9 +32,9 @@ _log = logging.getLogger(__name__)
 OpenSession = Callable[[LiveOptions, Snapshot | None], LiveSession]
 Voices = Callable[[str, Sequence[str] | None], tuple[KnownVoice, ...]]
 """(tenant, ids; None = all) -> enrolled people. Blocks; raises SpeakerNotFound naming an id that is not there."""
-_TENANT = ""
 EVERYBODY = ("all",)
 """`known_speakers` that means everybody who is enrolled."""
+_UNKNOWN = "the token is unknown, or the session is over for too long"
 
 
 class SessionUnknown(InputError):
@@ -68,6 +69,8 @@ class LiveHub:
         self._opening = 0
         self._sweeper: asyncio.Task[None] | None = None
         self.draining = False
+        self.gate: StreamGate | None = None
+        """Measures whether one more has room; None = any number up to the limit."""
 
     def start(self) -> None:
         """Begin to look after what expires."""
@@ -81,7 +84,22 @@ class LiveHub:
     @property
     def full(self) -> bool:
         """Whether a new session would be refused."""
+        return bool(self.reason_against())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether even a session that comes back from another server would be refused."""
         return self.draining or self.sessions >= self.limits.max_sessions
+
+    def reason_against(self) -> str:
+        """Why a new session would be refused; empty when it would not."""
+        if self.draining:
+            return "this server is going away"
+        if self.sessions >= self.limits.max_sessions:
+            return "this server holds as much as it can"
+        if self.gate is None:
+            return ""
+        return self.gate.reason_against(self.sessions, sum(room.lagging for room in self._rooms.values()))
 
     @property
     def may_resume(self) -> bool:
@@ -92,14 +110,14 @@ class LiveHub:
         """A session held here."""
         return self._rooms.get(session)
 
-    async def open(self, start: Start) -> tuple[Room, str]:
-        """A new session and its token. Raises Overloaded, OptionInvalid, SpeakerNotFound."""
+    async def open(self, start: Start, tenant: str = "") -> tuple[Room, str]:
+        """A new session of a tenant, and its token. Raises Overloaded, OptionInvalid, SpeakerNotFound."""
         asked = _asked(start)
         options = _options(asked)
         self._check_room()
         if start.known_speakers:
             ids = None if start.known_speakers == EVERYBODY else start.known_speakers
-            options = replace(options, known=await asyncio.to_thread(self._voices, _TENANT, ids))
+            options = replace(options, known=await asyncio.to_thread(self._voices, tenant, ids))
         token = secrets.token_urlsafe(32)
         record = Record(
             id=secrets.token_hex(8),
@@ -107,6 +125,8 @@ class LiveHub:
             share_hash=digest(share_of(token)),
             asked=json.dumps(asked),
             expires_s=time.time() + self.limits.resume_window_s,
+            tenant=tenant,
+            share_until_s=time.time() + self.limits.share_ttl_s,
         )
         self._opening += 1
         try:
@@ -115,9 +135,14 @@ class LiveHub:
         finally:
             self._opening -= 1
 
-    async def resume(self, token: str) -> Room | Record:
-        """The session of a token: its room, or its record when it is over. Raises SessionUnknown, Overloaded."""
+    async def resume(self, token: str, tenant: str = "") -> Room | Record:
+        """The session of a token: its room, or its record when it is over.
+
+        Raises SessionUnknown (also for another tenant's), Overloaded.
+        """
         room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
+        if room is not None and room.record.tenant != tenant:
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if room is not None and not room.ended.is_set():
             try:
                 await room.renew()
@@ -126,12 +151,12 @@ class LiveHub:
                 await self._leave(room)
         if self.draining:
             raise Overloaded("this server is going away")
-        record = await self.store.claim(digest(token), time.time())
+        record = await self.store.claim(digest(token), tenant, time.time())
         if record is None:
-            raise SessionUnknown("the token is unknown, or the session is over for too long", param="resume.token")
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if record.state == "closed":
             return record
-        self._check_room()
+        self._check_room(returning=True)
         snapshot = Snapshot.load(record.checkpoint.snapshot) if record.checkpoint.snapshot else None
         self._opening += 1
         try:
@@ -139,7 +164,7 @@ class LiveHub:
             options = _options(asked)
             if wanted := tuple(asked.get("known_speakers", ())):
                 # Somebody may have been forgotten since; the session goes on without that voice.
-                people = await asyncio.to_thread(self._voices, _TENANT, None)
+                people = await asyncio.to_thread(self._voices, tenant, None)
                 options = replace(options, known=tuple(it for it in people if it.id in wanted or wanted == EVERYBODY))
             return await self._begin(record, options, snapshot)
         finally:
@@ -171,9 +196,11 @@ class LiveHub:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.store.aclose()
 
-    def _check_room(self) -> None:
-        if self.full:
-            raise Overloaded("this server is going away" if self.draining else "this server holds as much as it can")
+    def _check_room(self, *, returning: bool = False) -> None:
+        """returning: from another server, where it was let in; it is taken as long as there is any place."""
+        reason = self.reason_against()
+        if reason and (self.crowded or not returning):
+            raise Overloaded(f"{reason}; try again later")
 
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
         session = self._open_session(options, snapshot)

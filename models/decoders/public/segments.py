@@ -86,7 +86,8 @@ def repair(raw: Sequence[RawSegment], length: int) -> Repaired:
     """Segments that can be placed in a window of `length` samples. Never raises, whatever the times.
 
     A missing start is the end of the segment before, a missing end the start of the one after it, or what its letters
-    take; an end before its start is taken as missing; times behind the window are held to it.
+    take, or the window's end for text without any tag; an end before its start is taken as missing; times behind the
+    window are held to it.
     """
     faults: Faults = Counter()
     placed: list[Segment] = []
@@ -113,7 +114,13 @@ def _place(raw: RawSegment, before: Segment | None, following: float | None, len
         end = None
     if end is None:
         bound = _samples(following)
-        end = bound if bound is not None and bound > start else start + needed
+        if bound is not None and bound > start:
+            end = bound
+        elif raw.speaker is None and raw.start_s is None:
+            # Plain text, perhaps all that there is: it may be of any moment from here on.
+            end = max(start, length)
+        else:
+            end = start + needed
     if end > length:
         # Models round up; a tenth of a second behind the end is no fault.
         faults[Fault.TIMES_BEYOND] += end > length + SAMPLE_RATE // 10

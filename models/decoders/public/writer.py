@@ -119,6 +119,8 @@ class PublicWriter:
         end = next((i for i, token in enumerate(row[:length]) if token in self._ends), None)
         tokens = row[: length if end is None else end]
         looped = end is None and stopped is not None and stopped <= limit
+        if looped:
+            tokens = first_round(tokens)
         return Written(self._pieces(tokens, logprobs), end is not None, looped)
 
     def _pieces(self, tokens: Sequence[int], logprobs: Sequence[float]) -> tuple[tuple[str, float], ...]:
@@ -178,11 +180,27 @@ _LOOP_ROUNDS = 4
 
 def goes_in_circles(tokens: Sequence[int]) -> bool:
     """Whether the last tokens are one run over and over: at least 4 rounds and 96 tokens."""
+    return _period(tokens) is not None
+
+
+def first_round(tokens: list[int]) -> list[int]:
+    """The tokens without the rounds after the first, where they end in a loop; as they are where they do not."""
+    period = _period(tokens)
+    if period is None:
+        return tokens
+    end = len(tokens)
+    while end > period and tokens[end - 1] == tokens[end - 1 - period]:
+        end -= 1
+    return tokens[:end]
+
+
+def _period(tokens: Sequence[int]) -> int | None:
+    """Length of the run that the last tokens are over and over, None where they are not."""
     for period in range(1, len(tokens) // _LOOP_ROUNDS + 1):
         needed = max(_LOOP_TOKENS, period * _LOOP_ROUNDS)
         if needed > len(tokens):
             continue
         tail = tokens[-needed:]
         if tail[period:] == tail[:-period]:
-            return True
-    return False
+            return period
+    return None

@@ -135,7 +135,7 @@ def test_what_is_no_time(text: str) -> None:
     assert read_time(text) is None
 
 
-def raw(speaker: int, start_s: float | None, end_s: float | None, text: str = "word") -> RawSegment:
+def raw(speaker: int | None, start_s: float | None, end_s: float | None, text: str = "word") -> RawSegment:
     return RawSegment(speaker, start_s, end_s, text, tuple(range(len(text))))
 
 
@@ -149,6 +149,9 @@ def test_times_are_repaired_and_counted() -> None:
     assert spans([raw(1, 1.0, 2.0), raw(2, None, 4.0)], 10) == ([(1, 2), (2, 4)], {"time_missing": 1})
     # The end before the start: as long as its letters take.
     assert spans([raw(1, 5.0, 2.0, "abcde")], 10) == ([(5, 5.4)], {"times_backwards": 1})
+    # Text without any tag: up to the next segment, or to the end.
+    assert spans([raw(None, None, None), raw(1, 3.0, 4.0)], 10)[0] == [(0, 3), (3, 4)]
+    assert spans([raw(1, 3.0, 4.0), raw(None, None, None)], 10)[0] == [(3, 4), (4, 10)]
     # A segment that begins before the one before it.
     assert spans([raw(1, 5.0, 6.0), raw(2, 1.0, 2.0)], 10) == ([(1, 2), (5, 6)], {"times_backwards": 1})
     # Beyond the window: held to it; a little is rounding.

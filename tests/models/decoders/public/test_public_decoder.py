@@ -11,7 +11,7 @@ import pytest
 from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn
 from models.decoders.public.decoder import PublicDecoder, PublicRules
 from models.decoders.public.kinds import MOSS, VIBEVOICE, Hint, Kind
-from models.decoders.public.writer import Written, goes_in_circles
+from models.decoders.public.writer import Written, first_round, goes_in_circles
 
 SECOND = 16_000
 
@@ -61,6 +61,13 @@ def test_speakers_are_matched_by_common_time() -> None:
     assert decoder.counts["words"] == 5
 
 
+def test_inside_somebody_elses_turn_only_the_speaker_tells() -> None:
+    """The last segment lies in turns of both; its speaker is known from where else that one speaks."""
+    text = "[0.0][S02]one two[4.0][2.0][S01]three four five[14.0][10.0][S02]six seven[13.0]"
+    output, _ = decode(text, window((0, 4, 0), (2, 14, 1), (10, 13, 0)))
+    assert said(output) == ["one two", "three four five", "six seven"]
+
+
 def test_vibevoice_is_read_the_same_way() -> None:
     text = '[{"Start":0,"End":4,"Speaker":1,"Content":"one two"},{"Start":3,"End":8,"Speaker":0,"Content":"three"}]'
     output, _ = decode(text, window((0, 4, 7), (3, 8, 2)), kind=VIBEVOICE)
@@ -99,6 +106,12 @@ def test_words_in_no_turn_are_counted_and_the_nearest_turn_is_told(caplog: pytes
     assert decoder.counts["words_outside"] == 2
     assert "words_outside 2" in caplog.text
     assert "secret" not in caplog.text
+
+
+def test_text_without_any_tag_is_shared_out_by_time() -> None:
+    output, decoder = decode("aaaa bbbb cccc dddd", window((0, 5, 0), (10, 15, 1)))
+    assert said(output) == ["aaaa bbbb", "cccc dddd"]
+    assert decoder.counts["stray_text"] == 1
 
 
 def test_turns_that_are_not_asked_keep_their_words() -> None:
@@ -186,3 +199,9 @@ def test_what_the_models_are_told() -> None:
 )
 def test_what_goes_in_circles(tokens: list[int], circles: bool) -> None:
     assert goes_in_circles(tokens) == circles
+    assert (first_round(tokens) != tokens) == circles
+
+
+def test_of_a_loop_the_first_round_stays() -> None:
+    assert first_round([8, 9, *[1, 2, 3] * 40]) == [8, 9, 1, 2, 3]
+    assert first_round([8, 9, *[1, 2, 3] * 40, 1]) == [8, 9, 1, 2, 3]

@@ -105,7 +105,7 @@ def tiny_vibevoice() -> tuple[VibeVoiceAsrForConditionalGeneration, VibeVoiceAsr
     """A model with random weights, always the same ones, and its processor."""
     torch.manual_seed(0)
     tokenizer = make_tokenizer(VIBEVOICE_AUDIO)
-    sound = {"num_filters": 4, "depths": [1, 1, 1, 1, 1, 1, 1], "initializer_range": 0.4}
+    sound = {"num_filters": 4, "depths": [1, 1, 1, 1, 1, 1, 1], "initializer_range": 0.4, "ffn_expansion": 1}
     config = VibeVoiceAsrConfig(
         acoustic_tokenizer_encoder_config=VibeVoiceAcousticTokenizerEncoderConfig(hidden_size=8, **sound).to_dict(),
         semantic_tokenizer_encoder_config=VibeVoiceAcousticTokenizerEncoderConfig(hidden_size=12, **sound).to_dict(),
