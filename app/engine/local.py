@@ -1,11 +1,14 @@
-"""The engine in this process: one worker, one thread for its device, and batching over all sessions.
+"""The engine in this process: one worker, one thread for its device (two on a CPU), and batching over all sessions.
 
 In: windows and decode requests of any number of sessions. Out: their answers, see `base.Engine` for the contract.
-Diarization and decoding share the thread: two models at once on one device only slow each other down.
+On a GPU diarization and decoding share the thread: two models at once only slow each other down. On a CPU each has a
+thread and its part of the cores: small models on few cores each do far better than one on all of them, whose threads
+wait for each other, and captions are not diarized late because a long decoding is under way.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -18,6 +21,7 @@ from app.engine.load import EngineCost, LoadMeter
 
 class Worker(Protocol):
     """Answers batches, blocking. As many answers as requests, in their order; an Exception fails its request alone.
+    Each step is asked from one thread at a time; with `BatchRules.apart` both steps may run at the same moment.
 
     `worker.ModelWorker` is the real one. An answer must not depend on the rest of the batch.
     """
@@ -42,12 +46,14 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchRules:
-    """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait."""
+    """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait;
+    apart: a thread for each step."""
 
     max_diarize_batch: int = 8
     max_decode_batch: int = 8
     max_wait_ms: float = 20.0
     max_waiting: int = 256
+    apart: bool = False
 
 
 class LocalEngine:
@@ -62,11 +68,16 @@ class LocalEngine:
         diarize = LaneRules("diarize", rules.max_diarize_batch, rules.max_wait_ms, rules.max_waiting)
         decode = LaneRules("decode", rules.max_decode_batch, rules.max_wait_ms, rules.max_waiting)
         self._meter = meter = LoadMeter()
-        self._device = DeviceThread("crosstalk-engine")
         answer_windows = meter.timed("diarize", worker.diarize_batch)
         answer_requests = meter.timed("decode", worker.decode_batch)
-        self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(self._device, answer_windows, diarize)
-        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(self._device, answer_requests, decode)
+        first = DeviceThread("crosstalk-engine")
+        self._devices = [first, DeviceThread("crosstalk-decode")] if rules.apart else [first]
+        self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(
+            first, answer_windows, diarize, urgency=_urgency
+        )
+        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(
+            self._devices[-1], answer_requests, decode, urgency=_urgency
+        )
 
     @property
     def spec(self) -> EngineSpec:
@@ -102,5 +113,9 @@ class LocalEngine:
 
     async def aclose(self) -> None:
         """Finish the batch in flight, refuse what waits, end the thread, free the models. May be called again."""
-        await self._device.aclose()
+        await asyncio.gather(*(device.aclose() for device in self._devices))
         self._worker.close()
+
+
+def _urgency(request: Window | DecodeRequest) -> int:
+    return request.urgency
