@@ -89,32 +89,6 @@ def partial(text):
     return Partial((Segment("open-0", 0, 16_000, 20_000, (word,)),))
 
 
-@pytest.mark.parametrize("app", [1 << 20], indirect=True)
-def test_of_partials_a_slow_reader_gets_the_newest(app):
-    application, served = app
-
-    async def talk():
-        async with narrow(served) as slow:
-            ready = await opened(slow)
-            room = application.state.live.hub.room(ready["session"])
-            link = f"{live(served.url)}/{ready['session']}/view?share={ready['share']}"
-            async with connect(link) as viewer:
-                await until(viewer, "snapshot")
-                await stuffed(slow, room._client)
-                for number in range(5):
-                    await asyncio.to_thread(served.run, room._take(partial(f"text{number}")))
-                    shown = await until(viewer, "partial")
-                    assert shown["segments"][0]["text"] == f"text{number}"
-            seen = []
-            await until(slow, "partial", seen)
-            await slow.send('{"type": "stop"}')
-            await until(slow, "done", seen)
-            return [event["segments"] for event in seen if event["type"] == "partial"]
-
-    got = asyncio.run(talk())
-    assert [segment["text"] for segments in got for segment in segments] == ["text4"]
-
-
 @pytest.mark.parametrize("app", [400], indirect=True)
 def test_a_reader_that_is_too_slow_is_told_and_can_come_back(app):
     application, served = app
