@@ -177,6 +177,7 @@ def live_limits(settings: Settings) -> LiveLimits:
         resume_window_s=live.resume_window_s,
         flush_after_s=live.flush_after_s,
         lag_limit_s=live.lag_limit_s,
+        max_waiting_events=live.max_waiting_events,
         drain_s=live.drain_s,
         keep_s=live.keep_s,
         share_ttl_s=settings.access.share_ttl_s,

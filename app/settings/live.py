@@ -40,6 +40,9 @@ class LiveGroup(Group):
     lag_limit_s: PositiveFloat = 5.0
     """Captions that are further behind the sound than this are reported to the client, in seconds."""
 
+    max_waiting_events: PositiveInt = 2000
+    """Events that may wait for a client that reads slowly; then it is sent away, and may resume."""
+
     drain_s: PositiveFloat = 5.0
     """How long clients have to go elsewhere at shutdown, in seconds."""
 

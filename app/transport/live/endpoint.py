@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -84,16 +85,17 @@ async def view(websocket: WebSocket, session: str, share: str = "") -> None:
         return
     _, subprotocol = credentials_of(websocket.headers)
     await websocket.accept(subprotocol)
+    frames = while_shared(follow(service.hub, record), look, service.recheck_s)
+    showing = asyncio.create_task(_show(websocket, frames, service.hub.limits.send_timeout_s))
+    leaving = asyncio.create_task(_left(websocket))
     try:
-        try:
-            async for frame in while_shared(follow(service.hub, record), look, service.recheck_s):
-                if frame is not None:
-                    await websocket.send_text(frame)
-            await websocket.close(1000, "done")
-        except SessionUnknown as error:
-            await websocket.close(1008, error.message)
-    except (WebSocketDisconnect, RuntimeError):
-        return  # the viewer has gone, which server libraries tell in either way
+        await asyncio.wait({showing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            await showing
+    finally:
+        showing.cancel()
+        leaving.cancel()
+        await asyncio.gather(showing, leaving, return_exceptions=True)
 
 
 @router.get("/v1/live/{session}/events", summary="Follow a live session", response_class=StreamingResponse)
@@ -127,6 +129,26 @@ async def download(
         media_type=chosen.media_type,
         headers={"Content-Disposition": f'attachment; filename="transcript{chosen.extension}"'},
     )
+
+
+async def _show(websocket: WebSocket, frames: AsyncIterator[str | None], send_timeout_s: float) -> None:
+    try:
+        try:
+            async for frame in frames:
+                if frame is not None:
+                    async with asyncio.timeout(send_timeout_s):
+                        await websocket.send_text(frame)
+            await websocket.close(1000, "done")
+        except SessionUnknown as error:
+            await websocket.close(1008, error.message)
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
+        return  # the viewer has gone or does not read, which server libraries tell in their ways
+
+
+async def _left(websocket: WebSocket) -> None:
+    """Until a viewer goes; what it says is nothing to us."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 def _look(
