@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -47,6 +47,15 @@ class Score:
     written: int = 0
     loops: int = 0
     truncated: int = 0
+
+    def add(self, words: int, errors: int, written: int, fault: str = "") -> None:
+        """Count one more turn, or window."""
+        self.turns += 1
+        self.words += words
+        self.errors += errors
+        self.written += written
+        self.loops += fault == "loop"
+        self.truncated += fault == "truncated"
 
     def rate(self) -> float:
         """Words in error per word of the reference; 0 where there is none."""
@@ -123,15 +132,8 @@ class Evaluator:
         errors = int(costs[linear_sum_assignment(costs)].sum())
         spoken = sum(len(row) for row in reference)
         kind = MEETING if spoken else NOBODY
-        old = scores.get(kind, Score())
-        scores[kind] = replace(
-            old,
-            turns=old.turns + 1,
-            words=old.words + spoken,
-            errors=old.errors + errors,
-            written=old.written + sum(len(column) for column in written),
-            truncated=old.truncated + (fault == "truncated"),
-        )
+        written_words = sum(len(column) for column in written)
+        scores.setdefault(kind, Score()).add(spoken, errors, written_words, fault)
 
     def _write(self, windows: Sequence[PreparedWindow], system: str) -> list[list[Answer | None]]:
         if system == CASCADE:
@@ -176,16 +178,7 @@ class Evaluator:
             reference, found = self._normal(turn.text).split(), self._normal(text).split()
             errors = edits(reference, found)
             for kind in (kind_of(turn), *((f"{window.group}",) if turn.text else ()), *(("all",) if turn.text else ())):
-                old = scores.get(kind, Score())
-                scores[kind] = replace(
-                    old,
-                    turns=old.turns + 1,
-                    words=old.words + len(reference),
-                    errors=old.errors + errors,
-                    written=old.written + len(found),
-                    loops=old.loops + (fault == "loop"),
-                    truncated=old.truncated + (fault == "truncated"),
-                )
+                scores.setdefault(kind, Score()).add(len(reference), errors, len(found), fault)
         if any(turn.text for turn in window.turns):
             self._count_window(scores, window, {speaker: " ".join(own) for speaker, own in texts.items()})
 
