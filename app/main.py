@@ -20,6 +20,7 @@ from app.engine.readiness import Readiness
 from app.jobs.store import Store
 from app.jobs.worker import Worker
 from app.live.session import LiveSession
+from app.monitoring import install, make_metrics, own_port, watch_engine, watch_live, watch_store
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
@@ -62,13 +63,16 @@ def create_app(
     A given engine stays the caller's to close, unless `close_engine`.
     """
     settings = settings or load_settings()
+    metrics = make_metrics()
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        store = await asyncio.to_thread(store_from, settings)
+        store = await asyncio.to_thread(store_from, settings, metrics)
         running = engine or await build_from(settings)
-        worker = Worker(store, workplace(settings, running), worker_rules(settings))
-        services = make_services(settings, running, store, worker)
+        watched = watch_engine(metrics, running)
+        watch_store(metrics, store)
+        worker = Worker(store, workplace(settings, watched), worker_rules(settings), metrics)
+        services = make_services(settings, watched, store, worker)
         app.state.services = services
         app.state.access = Access(store.database, access_rules(settings))
         removed = uploads.sweep(services.upload_dir)
@@ -79,7 +83,7 @@ def create_app(
             await worker.start()
         try:
             async with live_service.running(
-                running,
+                watched,
                 store.database,
                 live_limits(settings),
                 audio_limits(settings),
@@ -87,8 +91,10 @@ def create_app(
                 settings.access.recheck_s,
             ) as live:
                 app.state.live = live
-                app.state.listen = listen_service(settings, running, live)
-                yield
+                app.state.listen = listen_service(settings, watched, live)
+                watch_live(metrics, live.hub, services.admission)
+                with own_port(settings, metrics):
+                    yield
         finally:
             await worker.aclose()
             await services.readiness.aclose()
@@ -105,12 +111,13 @@ def create_app(
         docs_url=None if settings.access.required else "/docs",
         redoc_url=None if settings.access.required else "/redoc",
     )
-    problems.install(app, settings.server.retry_after_s)
+    problems.install(app, settings.server.retry_after_s, metrics)
     add_guard(app, settings)
     live_routes = (live_endpoint, shares, listen)
     for module in (openai_api, openai_models, recordings, speakers, *live_routes, access_routes, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
+    install(app, settings, metrics)
     return app
 
 

@@ -51,6 +51,14 @@ def use_threads(num_threads: int) -> None:
         torch.set_num_threads(num_threads)
 
 
+def memory_of(device: str) -> tuple[int, int] | None:
+    """(bytes used, bytes in all) of a GPU's memory, by any process; None for a CPU."""
+    if device == "cpu":
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return total - free, total
+
+
 def free_memory(device: str) -> None:
     """Give memory of models that nobody refers to any more back to the device."""
     gc.collect()

@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from app.errors import CrosstalkError, EngineClosed, EngineFailed, Overloaded
+from app.observers import Observer, Unobserved
 
 _LOG = logging.getLogger(__name__)
 
@@ -59,11 +60,12 @@ class LaneStats:
 
 @dataclass(slots=True, eq=False)
 class _Item(Generic[Req, Res]):
-    """A request that waits. `due`: when it stops waiting for company, by time.monotonic()."""
+    """A request that waits. `entered_s`, `due`: when it came and when it stops waiting for company, by time.monotonic()."""
 
     request: Req
     group: Hashable
     arrived: int
+    entered_s: float
     due: float
     future: Future[Res]
 
@@ -161,6 +163,8 @@ class MicroBatcher(Generic[Req, Res]):
         self._group = group
         self._items: deque[_Item[Req, Res]] = deque()
         self._stats = LaneStats()
+        self.observer: Observer = Unobserved()
+        """Is told of every batch."""
         device.add(self)
 
     @property
@@ -197,8 +201,9 @@ class MicroBatcher(Generic[Req, Res]):
             if len(self._items) >= self._rules.max_waiting:
                 raise Overloaded(f"{len(self._items)} requests already wait to {self._rules.name}; try again later")
             arrived, idle = self._device.arrive()
-            due = time.monotonic() + (0.0 if idle else self._rules.max_wait_ms / 1000)
-            item: _Item[Req, Res] = _Item(request, group, arrived, due, Future())
+            now = time.monotonic()
+            due = now + (0.0 if idle else self._rules.max_wait_ms / 1000)
+            item: _Item[Req, Res] = _Item(request, group, arrived, now, due, Future())
             self._items.append(item)
             self._device.changed.notify_all()
         return item
@@ -237,7 +242,10 @@ class MicroBatcher(Generic[Req, Res]):
             self._device.free()
             return
         try:
+            began_s = time.monotonic()
             answers = self._try(started)
+            waited_s = [began_s - item.entered_s for item in started]
+            self.observer.batch(self._rules.name, waited_s, time.monotonic() - began_s)
             # Free before the answers are out: who asks again on getting one must not find the device busy.
             self._device.free()
             for item, answer in zip(started, answers, strict=True):
