@@ -4,6 +4,9 @@
 #   docker build -t crosstalk .
 #   docker build -t crosstalk --build-arg DEVICE=cuda .
 #
+# It listens on all addresses of the container, so it starts with API keys only (CROSSTALK_ACCESS__REQUIRED=true), or where it is
+# said that nobody but you reaches it (CROSSTALK_ACCESS__ALLOW_OPEN=true); docs/security.md.
+#
 # DEVICE      what the engine runs on: cpu, cuda, or auto (a GPU when the container is given one)
 # PIP_ARGS    further arguments for pip, for example an index with CPU-only builds of PyTorch (a much smaller image)
 # PYTHON      the base image's tag

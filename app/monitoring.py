@@ -55,7 +55,11 @@ def watch_engine(metrics: Metrics, engine: Engine) -> Engine:
 def watch_store(metrics: Metrics, store: Store) -> None:
     """Recordings by state, over all servers."""
     jobs = store.jobs
-    metrics.registry.register(QueueCollector(lambda: QueueState(jobs.counts(), jobs.oldest_wait_s())))
+
+    def look() -> QueueState:
+        return QueueState({state.value: number for state, number in jobs.counts().items()}, jobs.oldest_wait_s())
+
+    metrics.registry.register(QueueCollector(look))
 
 
 def watch_live(metrics: Metrics, hub: LiveHub, admission: Admission) -> None:

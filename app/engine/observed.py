@@ -10,6 +10,7 @@ from app.core.times import SAMPLE_RATE
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import capacity_of, identity_of
 from app.engine.base import Engine
+from app.engine.load import EngineCost, cost_of
 from app.errors import CrosstalkError
 from app.observers import Observer
 
@@ -53,6 +54,10 @@ class ObservedEngine:
     def capacity(self) -> int:
         """The other's."""
         return capacity_of(self._inner)
+
+    def cost(self) -> EngineCost | None:
+        """The other's."""
+        return cost_of(self._inner)
 
     async def diarize(self, window: Window) -> LocalDiarization:
         """See Engine."""

@@ -21,9 +21,9 @@ from pathlib import Path
 
 from app.audio import AudioLimits, open_recording
 from app.context import working_for
-from app.core.times import to_seconds
 from app.core.channels import merge_channels
 from app.core.naming import speaker_voices
+from app.core.times import to_seconds
 from app.core.types import FloatArray, SpeakerCount, TranscriptView
 from app.engine.base import Engine
 from app.engine.log import Key

@@ -12,13 +12,13 @@ from prometheus_client.parser import text_string_to_metric_families
 from websockets.asyncio.client import connect
 
 from app.access import Access, AccessRules, NewKey, Scope
+from app.errors import SetupError, StoreUnavailable
 from app.monitoring import make_metrics
 from app.settings import AccessGroup, MetricsGroup, Settings
 from app.store import open_database
 from app.telemetry.collect import QueueCollector
 from app.telemetry.port import metrics_port
 from app.wiring import store_url
-from app.errors import SetupError, StoreUnavailable
 from tests.engine.fake_worker import fake_engine
 from tests.transport.live.talk import SOUND, START, send, until
 from tests.transport.server import serving, wait_until, wav
@@ -97,9 +97,7 @@ def test_lag_is_looked_at_while_a_session_is_open(url):
             await until(socket, "ready")
             await send(socket, SOUND)
             before = of(await asyncio.to_thread(look, url), "crosstalk_live_lag_seconds_count")
-            await asyncio.to_thread(
-                wait_until, lambda: of(look(url), "crosstalk_live_lag_seconds_count") > before, 20
-            )
+            await asyncio.to_thread(wait_until, lambda: of(look(url), "crosstalk_live_lag_seconds_count") > before, 20)
             assert of(await asyncio.to_thread(look, url), "crosstalk_live_sessions") >= 1
 
     asyncio.run(open_and_wait())
@@ -155,8 +153,9 @@ def test_a_port_of_its_own_answers_to_its_token_alone():
         answer = httpx2.get(f"{base}/metrics", headers={"Authorization": "Bearer secret"})
         assert (answer.status_code, answer.text) == (200, "crosstalk_x 1\n")
         assert httpx2.get(f"{base}/other", headers={"Authorization": "Bearer secret"}).status_code == 404
-        with pytest.raises(SetupError, match="metrics cannot listen"), metrics_port(
-            ("127.0.0.1", port), lambda: b"", "text/plain"
+        with (
+            pytest.raises(SetupError, match="metrics cannot listen"),
+            metrics_port(("127.0.0.1", port), lambda: b"", "text/plain"),
         ):
             pass
 

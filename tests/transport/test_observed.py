@@ -57,7 +57,7 @@ def test_a_session_and_a_job_are_in_their_lines_and_nothing_of_what_was_said(ser
     url, log = server
 
     async def talk():
-        async with connect(url.replace("http", "ws") + "/v1/live?secret=s3cr3t") as socket:
+        async with connect(url.replace("http", "ws") + "/v1/live?token=s3cr3t&share=s3cr3t") as socket:
             assert socket.response.headers["x-request-id"]
             await socket.send(json.dumps(START))
             ready = await until(socket, "ready")
@@ -89,4 +89,6 @@ def test_a_session_and_a_job_are_in_their_lines_and_nothing_of_what_was_said(ser
     assert "array(" not in everything
     assert "float32" not in everything
     assert max(map(len, everything.splitlines())) < 20_000, "no sound in a line"
-    assert all({"time", "level", "logger", "message", "request_id", "session_id", "job_id"} <= set(it) for it in lines(log))
+    assert all(
+        {"time", "level", "logger", "message", "request_id", "session_id", "job_id"} <= set(it) for it in lines(log)
+    )

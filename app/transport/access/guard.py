@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, QueryParams
@@ -21,27 +20,17 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import Access, Identity
 from app.access.types import ANYBODY
 from app.errors import CrosstalkError, StoreError
+from app.observers import Observer
 from app.transport.access import refusals
 from app.transport.access.bodies import limited
 from app.transport.access.credentials import credentials_of, take_token
 from app.transport.access.needs import SOCKET, Found, Need, find
 from app.transport.access.origins import check_host, check_origin
+from app.transport.access.rules import GuardRules
 from app.transport.problems import HttpProblem
 
 _log = logging.getLogger(__name__)
 _NOBODY = Identity(scopes=frozenset())
-
-
-@dataclass(frozen=True, slots=True)
-class GuardRules:
-    """Their meanings stand in app/settings, group `access`. max_body_bytes: of a request that is no upload."""
-
-    required: bool = False
-    any_host: bool = False
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    recheck_s: float = 30.0
-    max_body_bytes: int = 4 * 1024**2
 
 
 def identity_of(connection: HTTPConnection) -> Identity:
@@ -61,9 +50,10 @@ def access_of(connection: HTTPConnection) -> Access:
 class Guard:
     """See the module."""
 
-    def __init__(self, app: ASGIApp, rules: GuardRules) -> None:
+    def __init__(self, app: ASGIApp, rules: GuardRules, observer: Observer) -> None:
         self._app = app
         self._rules = rules
+        self._observer = observer
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let it pass, or answer it."""
@@ -75,7 +65,8 @@ class Guard:
             try:
                 need, who, params = await self._admit(scope, token, stack)
             except (CrosstalkError, HttpProblem) as error:
-                await refusals.refuse(scope, receive, send, error)
+                code = await refusals.refuse(scope, receive, send, error)
+                self._observer.error("http", code)
                 return
             scope.setdefault("state", {})["identity"] = who
             if scope["type"] == "http" and not need.sound:
