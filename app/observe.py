@@ -16,6 +16,7 @@ from app.redact import Redact
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
+
 class OwnDebug(logging.Filter):
     """Debug lines of our own code only: those of other libraries hold what goes over the wire, words and keys."""
 

@@ -23,4 +23,4 @@ class MetricsGroup(Group):
 
     port: Annotated[int, Field(ge=0, le=65535)] = 0
     """A port of its own for `/metrics`, which is then not on the server's; 0 = none. Only `token` guards it. Also
-    works in `crosstalk worker`."""
+    works in `crosstalk worker` and `crosstalk infer`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+from pathlib import Path
 
 import httpx2
 import pytest
@@ -16,7 +17,7 @@ from app.errors import SetupError, StoreUnavailable
 from app.monitoring import make_metrics
 from app.settings import AccessGroup, MetricsGroup, Settings
 from app.store import open_database
-from app.telemetry.collect import QueueCollector
+from app.telemetry.collect import EngineCollector, EngineState, LiveCollector, LiveState, QueueCollector, QueueState
 from app.telemetry.port import metrics_port
 from app.wiring import store_url
 from tests.engine.fake_worker import fake_engine
@@ -172,3 +173,18 @@ def test_a_store_that_is_away_is_told_and_not_asked_each_time():
         (up,) = collector.collect()
         assert (up.name, up.samples[0].value) == ("crosstalk_store_up", 0)
     assert len(asked) == 1
+
+
+def test_the_page_names_every_figure_and_no_other():
+    metrics, none = make_metrics(), EngineState({"decode": 0}, (1, 2))
+    metrics.registry.register(EngineCollector(lambda: none))
+    metrics.registry.register(LiveCollector(lambda: LiveState(0, 1, 0.0, 0)))
+    metrics.registry.register(QueueCollector(lambda: QueueState({"queued": 0}, 0.0)))
+    page = Path("docs/observability.md").read_text()
+    table = set(re.findall(r"`(crosstalk_[a-z_]+)`", "\n".join(it for it in page.splitlines() if it.startswith("| `"))))
+    there = {
+        f"{family.name}_total" if family.type == "counter" else family.name
+        for family in text_string_to_metric_families(metrics.text().decode())
+        if family.name.startswith("crosstalk_") and not family.name.endswith("_created")
+    }
+    assert table == there

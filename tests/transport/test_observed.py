@@ -43,8 +43,9 @@ def test_a_sane_id_is_kept_and_another_is_replaced(server):
     url, log = server
     kept = httpx2.get(f"{url}/v1/models", headers={"X-Request-ID": "from-proxy.1_a"})
     assert kept.headers["x-request-id"] == "from-proxy.1_a"
-    wait_until(lambda: lines(log, request_id="from-proxy.1_a"))
-    (line,) = [it for it in lines(log, request_id="from-proxy.1_a") if it["logger"] == "app.transport.observed"]
+    wanted = {"request_id": "from-proxy.1_a", "logger": "app.transport.observed"}
+    wait_until(lambda: lines(log, **wanted))
+    (line,) = lines(log, **wanted)
     assert (line["route"], line["status"], line["session_id"], line["job_id"]) == ("/v1/models", 200, None, None)
     for insane in ("a" * 129, "a b", 'x"y', ""):
         made = httpx2.get(f"{url}/v1/models", headers={"X-Request-ID": insane}).headers["x-request-id"]

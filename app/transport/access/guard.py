@@ -20,7 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import Access, Identity
 from app.access.types import ANYBODY
 from app.errors import CrosstalkError, StoreError
-from app.observers import Observer
+from app.observers import Observer, Unobserved
 from app.transport.access import refusals
 from app.transport.access.bodies import limited
 from app.transport.access.credentials import credentials_of, take_token
@@ -50,10 +50,10 @@ def access_of(connection: HTTPConnection) -> Access:
 class Guard:
     """See the module."""
 
-    def __init__(self, app: ASGIApp, rules: GuardRules, observer: Observer) -> None:
+    def __init__(self, app: ASGIApp, rules: GuardRules, observer: Observer | None = None) -> None:
         self._app = app
         self._rules = rules
-        self._observer = observer
+        self._observer = observer or Unobserved()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let it pass, or answer it."""
