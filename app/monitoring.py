@@ -11,6 +11,7 @@ from app.core.times import to_seconds
 from app.engine.base import Engine
 from app.engine.observed import ObservedEngine, Watchable
 from app.jobs.store import Store
+from app.jobs.types import JobState
 from app.settings import Settings
 from app.telemetry.collect import (
     EngineCollector,
@@ -57,7 +58,8 @@ def watch_store(metrics: Metrics, store: Store) -> None:
     jobs = store.jobs
 
     def look() -> QueueState:
-        return QueueState({state.value: number for state, number in jobs.counts().items()}, jobs.oldest_wait_s())
+        counts = jobs.counts()
+        return QueueState({state.value: counts.get(state, 0) for state in JobState}, jobs.oldest_wait_s())
 
     metrics.registry.register(QueueCollector(look))
 
