@@ -7,6 +7,9 @@
 #   docker build -t crosstalk:airgapped --target airgapped .          with the weights inside
 #   docker build --target sbom-file --output . .                      sbom.cdx.json, CycloneDX
 #
+# It listens on all addresses of the container, so it starts with API keys only (CROSSTALK_ACCESS__REQUIRED=true), or where it
+# is said that nobody but you reaches it (CROSSTALK_ACCESS__ALLOW_OPEN=true); docs/security.md.
+#
 # DEVICE        what the engine runs on: auto (a GPU when the container is given one), cpu or cuda. With cpu and cuda the
 #               build fails unless PyTorch is a build for that device.
 # TORCH_INDEX   a further package index that has PyTorch's builds for the device (a CPU-only one is gigabytes smaller)

@@ -71,6 +71,8 @@ def create_app(
         services = make_services(settings, running, store, worker)
         app.state.services = services
         app.state.access = Access(store.database, access_rules(settings))
+        if settings.access.required and not await asyncio.to_thread(app.state.access.keys.any):
+            _log.warning("API keys are required and there is none yet: crosstalk keys create --name NAME")
         removed = uploads.sweep(services.upload_dir)
         if removed:
             _log.info("removed %d uploads that an earlier server left behind", removed)
@@ -87,7 +89,7 @@ def create_app(
                 settings.access.recheck_s,
             ) as live:
                 app.state.live = live
-                app.state.listen = listen_service(settings, running, live)
+                app.state.listen = listen_service(settings, live.engine, live)
                 yield
         finally:
             await worker.aclose()

@@ -20,7 +20,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
-from app.transport.access.guard import GuardRules
+from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
 
@@ -169,6 +169,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     live = settings.live
     return LiveLimits(
         max_sessions=live.max_sessions,
+        max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,
         idle_timeout_s=live.idle_timeout_s,
@@ -176,6 +177,7 @@ def live_limits(settings: Settings) -> LiveLimits:
         resume_window_s=live.resume_window_s,
         flush_after_s=live.flush_after_s,
         lag_limit_s=live.lag_limit_s,
+        max_waiting_events=live.max_waiting_events,
         drain_s=live.drain_s,
         keep_s=live.keep_s,
         share_ttl_s=settings.access.share_ttl_s,

@@ -119,6 +119,10 @@ class Registry:
     profiles: Mapping[str, tuple[str, ...]]
     public: Mapping[str, PublicModel] = field(default_factory=dict)
 
+    def has(self, name: str) -> bool:
+        """Whether there is a weight file of that name."""
+        return any(weight.name == name for weight in self.files)
+
     def one(self, name: str) -> WeightFile:
         """The file called `name`. Raises RegistryError when there is none."""
         for weight in self.files:

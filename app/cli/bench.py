@@ -33,7 +33,7 @@ JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="W
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
 Decoder = Annotated[str | None, typer.Option(help="Which decoder writes the words.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = as many as there are cores.")]
+Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = half the cores.")]
 
 
 @command.callback()

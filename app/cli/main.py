@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, models
+from app.cli import bench, keys, models
 from app.cli.failures import ExitCode, ReaderGone, report
 from app.cli.fetch import fetch
 from app.cli.infer import infer
@@ -43,6 +43,7 @@ command.command()(live)
 command.command()(submit)
 command.command()(status)
 command.command()(fetch)
+command.add_typer(keys.command, name="keys")
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
 

@@ -37,7 +37,7 @@ Channels = Annotated[
 ]
 Decoder = Annotated[str | None, typer.Option(help="Which decoder writes the words.")]
 Device = Annotated[str | None, typer.Option(help="auto, cpu, cuda, cuda:1, ...")]
-Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = as many as there are cores.")]
+Threads = Annotated[int | None, typer.Option(min=0, help="CPU threads; 0 = half the cores.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr, only errors.")]
 
 

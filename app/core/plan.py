@@ -16,10 +16,12 @@ from app.core.types import DecodeTurn, Turn
 @dataclass(frozen=True, slots=True)
 class PlanRules:
     """max_samples: longest sound of one request, margins included; margin_samples: sound kept before and after the
-    turns."""
+    turns; before_samples: sound before the turns, where that is more than the margin: what was said before them, which
+    the decoder hears but does not write."""
 
     max_samples: int
     margin_samples: int = 8000
+    before_samples: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ class Planner:
 
     def __init__(self, rules: PlanRules) -> None:
         self._rules = rules
-        self._room = rules.max_samples - 2 * rules.margin_samples
+        self._lead = max(rules.margin_samples, rules.before_samples)
+        self._room = rules.max_samples - self._lead - rules.margin_samples
         self._group: list[Turn] = []
         self._before: list[Turn] = []
         self._index = 0
@@ -102,7 +105,7 @@ class Planner:
 
     def _emit(self, count: int, upcoming: Turn | None, known: Sequence[Turn] = ()) -> Plan:
         asked, rest = self._group[:count], self._group[count:]
-        start = asked[0].start - self._rules.margin_samples
+        start = asked[0].start - self._lead
         end = max(turn.end for turn in asked) + self._rules.margin_samples
         after = [*rest, upcoming] if upcoming is not None else rest
         context = [turn for turn in (*self._before, *after, *known) if turn.start < end and turn.end > start]

@@ -172,13 +172,18 @@ class Reviser:
 
     def _reassign(self, before: Sequence[int], merged: dict[int, int]) -> dict[str, int]:
         changed: dict[str, int] = {}
+        had = set(before)
         for place, (name, start, end, speaker) in enumerate(self._segments):
             votes: dict[int, int] = {}
+            # A number that no voice has any more, as each was somebody else's when heard for the last time.
+            orphan = speaker not in had
             for cell, old in zip(self._cells, before, strict=True):
-                if old == speaker:
+                if old == speaker or (orphan and cell.window != NO_WINDOW):
                     shared = overlap(start, end, cell.start, cell.end)
                     votes[cell.speaker] = votes.get(cell.speaker, 0) + shared
             heard = max(sorted(votes), key=lambda s: votes[s]) if any(votes.values()) else speaker
+            if orphan and 2 * votes.get(heard, 0) <= end - start:
+                heard = speaker
             now = merged.get(heard, heard)
             if now != speaker:
                 changed[name] = now

@@ -12,7 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import StrEnum
+from enum import IntEnum, StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,17 @@ class Frames:
         return self.start + len(self.samples)
 
 
+class Urgency(IntEnum):
+    """What goes first where requests wait for the models. It changes no answer, so it is no part of what is asked."""
+
+    LIVE = 0
+    """What live captions make final, and what that depends on."""
+    TENTATIVE = 1
+    """Live text that is replaced soon."""
+    RECORDING = 2
+    """Nobody waits for it at this moment."""
+
+
 @dataclass(frozen=True, slots=True)
 class Window:
     """What the diarization model sees: (window_samples,) float32, of which the first `valid` are sound, the rest
@@ -47,6 +58,7 @@ class Window:
     valid: int
     own_start: int
     own_end: int
+    urgency: Urgency = field(default=Urgency.RECORDING, compare=False)
 
     @property
     def end(self) -> int:
@@ -161,6 +173,7 @@ class DecodeRequest:
     language: str | None = None
     hotwords: tuple[str, ...] = ()
     context: str = ""
+    urgency: Urgency = field(default=Urgency.RECORDING, compare=False)
 
 
 class Flag(StrEnum):

@@ -9,12 +9,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from app.core.types import EngineSpec
 from app.engine.base import Engine
-from app.engine.strict_json import WireInvalid, parse
+from app.engine.load import EngineCost
+from app.engine.strict_json import WireInvalid, number, parse
 from app.engine.wire import dump_spec, load_spec
 
 PROTOCOL = 1
@@ -27,13 +28,15 @@ DEFAULT_CAPACITY = 16
 @dataclass(frozen=True, slots=True)
 class About:
     """spec: what the models dictate; identity: hash over the weights and all that changes answers; capacity: requests
-    that keep the worker busy; instance: this process, anew at each start; in_flight: requests inside now."""
+    that keep the worker busy; instance: this process, anew at each start; in_flight: requests inside now; cost:
+    what its work costs, as measured."""
 
     spec: EngineSpec
     identity: str
     capacity: int
     instance: str
     in_flight: int = 0
+    cost: EngineCost = field(default_factory=lambda: EngineCost(1))
 
 
 @runtime_checkable
@@ -75,6 +78,9 @@ def dump_about(about: About) -> bytes:
             "capacity": about.capacity,
             "instance": about.instance,
             "in_flight": about.in_flight,
+            "devices": about.cost.devices,
+            "diarize_cost": float(about.cost.diarize),
+            "decode_cost": float(about.cost.decode),
         }
     ).encode("ascii")
 
@@ -91,7 +97,12 @@ def load_about(data: bytes) -> About:
         raise WireInvalid(f"about.spec is not base64: {error}") from error
     decoder = fields.text("decoder")
     about = About(
-        spec, fields.text("identity"), fields.integer("capacity"), fields.text("instance"), fields.integer("in_flight")
+        spec,
+        fields.text("identity"),
+        fields.integer("capacity"),
+        fields.text("instance"),
+        fields.integer("in_flight"),
+        EngineCost(fields.integer("devices"), fields.one("diarize_cost", number), fields.one("decode_cost", number)),
     )
     fields.done()
     if decoder != spec.decoder or about.capacity < 1 or about.in_flight < 0:

@@ -4,9 +4,11 @@ In: single requests, from any event loop. Out: single answers. `DeviceThread` ru
 models never compete for one device; each `MicroBatcher` on it is a lane with its own model call, a plain function from
 a list to a list.
 
-A batch is formed when the thread is free to take it. The oldest waiting request of the device goes first, and what may
-share its batch goes with it. A request that finds the device idle does not wait; one that came while it was busy waits
-for company until the batch is full or `max_wait_ms` have passed.
+A batch is formed when the thread is free to take it. Of the most urgent requests that wait for the device the oldest
+goes first, and what may share its batch goes with it; only equally urgent requests share one, so that what is urgent
+is not held up by a long batch that it is part of. Less urgent ones get what the urgent ones leave. A request that finds
+the device idle does not wait; one that came while it was busy waits for company until the batch is full or
+`max_wait_ms` have passed.
 """
 
 from __future__ import annotations
@@ -63,6 +65,7 @@ class _Item(Generic[Req, Res]):
 
     request: Req
     group: Hashable
+    urgency: int
     arrived: int
     due: float
     future: Future[Res]
@@ -132,7 +135,7 @@ class DeviceThread:
                 now = time.monotonic()
                 ready = [lane for lane in self._lanes if lane.waiting and lane.due() <= now]
                 if ready:
-                    lane = min(ready, key=lambda lane: lane.oldest())
+                    lane = min(ready, key=lambda lane: lane.first())
                     self._busy = True
                     return lane, lane.take()
                 dues = [lane.due() for lane in self._lanes if lane.waiting]
@@ -145,7 +148,8 @@ class MicroBatcher(Generic[Req, Res]):
 
     `call` gets a list of requests and returns as many answers in the same order; an answer that is an Exception fails
     that request alone. When `call` raises for a batch, its requests are tried one by one: only the guilty ones fail.
-    `group`: requests share a batch only when their groups are equal, e.g. by rounded length.
+    `group`: requests share a batch only when their groups are equal, e.g. by rounded length. `urgency`: of a request;
+    the smallest number goes first.
     """
 
     def __init__(
@@ -154,11 +158,13 @@ class MicroBatcher(Generic[Req, Res]):
         call: Callable[[list[Req]], Sequence[Res | Exception]],
         rules: LaneRules,
         group: Callable[[Req], Hashable] | None = None,
+        urgency: Callable[[Req], int] | None = None,
     ) -> None:
         self._device = device
         self._call = call
         self._rules = rules
         self._group = group
+        self._urgency = urgency
         self._items: deque[_Item[Req, Res]] = deque()
         self._stats = LaneStats()
         device.add(self)
@@ -191,6 +197,7 @@ class MicroBatcher(Generic[Req, Res]):
 
     def _enter(self, request: Req) -> _Item[Req, Res]:
         group = self._group(request) if self._group is not None else None
+        urgency = self._urgency(request) if self._urgency is not None else 0
         with self._device.changed:
             if self._device.closed:
                 raise EngineClosed("the engine is closed")
@@ -198,7 +205,7 @@ class MicroBatcher(Generic[Req, Res]):
                 raise Overloaded(f"{len(self._items)} requests already wait to {self._rules.name}; try again later")
             arrived, idle = self._device.arrive()
             due = time.monotonic() + (0.0 if idle else self._rules.max_wait_ms / 1000)
-            item: _Item[Req, Res] = _Item(request, group, arrived, due, Future())
+            item: _Item[Req, Res] = _Item(request, group, urgency, arrived, due, Future())
             self._items.append(item)
             self._device.changed.notify_all()
         return item
@@ -208,16 +215,16 @@ class MicroBatcher(Generic[Req, Res]):
             if item in self._items:
                 self._items.remove(item)
 
-    def oldest(self) -> int:
-        """Arrival number of the request that has waited longest. Needs the device's lock and a waiting request."""
-        return self._items[0].arrived
+    def first(self) -> tuple[int, int]:
+        """Urgency and arrival number of the request that goes next. Needs the device's lock and a waiting request."""
+        return _place(self._head())
 
     def due(self) -> float:
-        """When the next batch may begin, by time.monotonic(); 0 when it is full. Needs what `oldest` needs."""
-        return 0.0 if len(self._next()) == self._rules.max_batch else self._items[0].due
+        """When the next batch may begin, by time.monotonic(); 0 when it is full. Needs what `first` needs."""
+        return 0.0 if len(self._next()) == self._rules.max_batch else self._head().due
 
     def take(self) -> list[_Item[Req, Res]]:
-        """Remove and return the next batch. Needs what `oldest` needs."""
+        """Remove and return the next batch. Needs what `first` needs."""
         batch = self._next()
         for item in batch:
             self._items.remove(item)
@@ -247,11 +254,16 @@ class MicroBatcher(Generic[Req, Res]):
                 if not item.future.done():
                     item.future.set_exception(EngineFailed(f"the engine ended while it had to {self._rules.name}"))
 
+    def _head(self) -> _Item[Req, Res]:
+        """The oldest of the most urgent requests."""
+        return min(self._items, key=_place)
+
     def _next(self) -> list[_Item[Req, Res]]:
-        """The oldest request and those that may share its batch, oldest first."""
+        """The request that goes next and those that may share its batch, oldest first."""
+        head = self._head()
         batch: list[_Item[Req, Res]] = []
         for item in self._items:
-            if item.group == self._items[0].group:
+            if (item.group, item.urgency) == (head.group, head.urgency):
                 batch.append(item)
                 if len(batch) == self._rules.max_batch:
                     break
@@ -299,3 +311,7 @@ class MicroBatcher(Generic[Req, Res]):
             was.failed_batches + failed_batches,
             was.failed_requests + failed_requests,
         )
+
+
+def _place(item: _Item[Any, Any]) -> tuple[int, int]:
+    return item.urgency, item.arrived

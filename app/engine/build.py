@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from app.engine.base import Engine
 from app.engine.local import LocalEngine
@@ -44,7 +45,8 @@ async def build_engine(settings: EngineSettings) -> Engine:
 def _local(settings: EngineSettings) -> Engine:
     from app.engine.worker import ModelWorker
 
-    return LocalEngine(ModelWorker.load(settings.worker), settings.batching)
+    worker = ModelWorker.load(settings.worker)
+    return LocalEngine(worker, replace(settings.batching, apart=worker.device == "cpu"))
 
 
 async def _remote(settings: HttpSettings) -> Engine:

@@ -20,6 +20,7 @@ import httpx2
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import DEFAULT_CAPACITY
 from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER
+from app.engine.load import EngineCost
 from app.engine.packet import MEDIA_TYPE, pack_request, pack_window
 from app.engine.remote import PoolRules, RemoteWorker, WorkerPool, bearer
 from app.engine.strict_json import WireInvalid
@@ -113,6 +114,16 @@ class HttpEngine:
     def capacity(self) -> int:
         """Requests in flight that keep all workers busy that are up."""
         return sum(worker.about.capacity for worker in self._pool.up if worker.about) or DEFAULT_CAPACITY
+
+    def cost(self) -> EngineCost:
+        """Devices of all workers that are up; what work costs is the mean over them."""
+        costs = [worker.about.cost for worker in self._pool.up if worker.about]
+        number = max(1, len(costs))
+        return EngineCost(
+            max(1, sum(cost.devices for cost in costs)),
+            sum(cost.diarize for cost in costs) / number,
+            sum(cost.decode for cost in costs) / number,
+        )
 
     async def diarize(self, window: Window) -> LocalDiarization:
         """Who speaks when within one window. Raises EngineError."""

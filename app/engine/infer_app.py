@@ -41,6 +41,7 @@ from app.core.types import DecodeRequest, Window
 from app.engine.about import About, capacity_of, dump_about, identity_of
 from app.engine.base import Engine
 from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, InferRules
+from app.engine.load import cost_of
 from app.engine.packet import max_body_bytes, unpack_request, unpack_window
 from app.engine.readiness import Readiness
 from app.engine.strict_json import WireInvalid
@@ -116,7 +117,8 @@ class _Service:
         except _Refused as refused:
             return _problem(refused)
         mine = self._about
-        now = About(mine.spec, mine.identity, mine.capacity, mine.instance, self._inside)
+        cost = cost_of(self._engine) or mine.cost
+        now = About(mine.spec, mine.identity, mine.capacity, mine.instance, self._inside, cost)
         return Response(dump_about(now), media_type=_JSON)
 
     async def healthz(self, _request: Request) -> Response:

@@ -1,11 +1,14 @@
-"""The engine in this process: one worker, one thread for its device, and batching over all sessions.
+"""The engine in this process: one worker, one thread for its device (two on a CPU), and batching over all sessions.
 
 In: windows and decode requests of any number of sessions. Out: their answers, see `base.Engine` for the contract.
-Diarization and decoding share the thread: two models at once on one device only slow each other down.
+On a GPU diarization and decoding share the thread: two models at once only slow each other down. On a CPU each has a
+thread and its part of the cores: small models on few cores each do far better than one on all of them, whose threads
+wait for each other, and captions are not diarized late because a long decoding is under way.
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -13,10 +16,12 @@ from typing import Protocol
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import BATCHES_AT_ONCE
 from app.engine.batching import DeviceThread, LaneRules, LaneStats, MicroBatcher
+from app.engine.load import EngineCost, LoadMeter
 
 
 class Worker(Protocol):
     """Answers batches, blocking. As many answers as requests, in their order; an Exception fails its request alone.
+    Each step is asked from one thread at a time; with `BatchRules.apart` both steps may run at the same moment.
 
     `worker.ModelWorker` is the real one. An answer must not depend on the rest of the batch.
     """
@@ -41,12 +46,14 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class BatchRules:
-    """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait."""
+    """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait;
+    apart: a thread for each step."""
 
     max_diarize_batch: int = 8
     max_decode_batch: int = 8
     max_wait_ms: float = 20.0
     max_waiting: int = 256
+    apart: bool = False
 
 
 class LocalEngine:
@@ -60,11 +67,17 @@ class LocalEngine:
         self._capacity = BATCHES_AT_ONCE * max(rules.max_diarize_batch, rules.max_decode_batch)
         diarize = LaneRules("diarize", rules.max_diarize_batch, rules.max_wait_ms, rules.max_waiting)
         decode = LaneRules("decode", rules.max_decode_batch, rules.max_wait_ms, rules.max_waiting)
-        self._device = DeviceThread("crosstalk-engine")
+        self._meter = meter = LoadMeter()
+        answer_windows = meter.timed("diarize", worker.diarize_batch)
+        answer_requests = meter.timed("decode", worker.decode_batch)
+        first = DeviceThread("crosstalk-engine")
+        self._devices = [first, DeviceThread("crosstalk-decode")] if rules.apart else [first]
         self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(
-            self._device, worker.diarize_batch, diarize
+            first, answer_windows, diarize, urgency=_urgency
         )
-        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(self._device, worker.decode_batch, decode)
+        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(
+            self._devices[-1], answer_requests, decode, urgency=_urgency
+        )
 
     @property
     def spec(self) -> EngineSpec:
@@ -81,6 +94,10 @@ class LocalEngine:
         """Requests in flight that keep the models busy."""
         return self._capacity
 
+    def cost(self) -> EngineCost:
+        """What the work costs, as measured."""
+        return self._meter.cost()
+
     @property
     def stats(self) -> dict[str, LaneStats]:
         """Counts by step: `diarize`, `decode`."""
@@ -96,5 +113,9 @@ class LocalEngine:
 
     async def aclose(self) -> None:
         """Finish the batch in flight, refuse what waits, end the thread, free the models. May be called again."""
-        await self._device.aclose()
+        await asyncio.gather(*(device.aclose() for device in self._devices))
         self._worker.close()
+
+
+def _urgency(request: Window | DecodeRequest) -> int:
+    return request.urgency

@@ -71,8 +71,10 @@ def _as_int16(samples: FloatArray) -> np.ndarray[tuple[int, ...], np.dtype[np.in
     """The sound as int16, None where that would not give back the same bits."""
     if not np.isfinite(samples).all():
         return None
+    if len(samples) and np.abs(samples).max() > 1:
+        return None
     scaled = samples * _SCALE
-    if len(scaled) and (scaled.min() < -32768 or scaled.max() > 32767):
+    if len(scaled) and scaled.max() > 32767:
         return None
     whole = scaled.astype("<i2")
     # Compared as bits: -0.0 is not 0.0 for a log of answers.

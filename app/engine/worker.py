@@ -1,13 +1,16 @@
 """The models, answering batches of the engine's messages. The only file of `app/` that imports `models/`, and so torch.
 
 In: windows, decode requests. Out: one answer per request, an Exception where a request itself is at fault. Here the
-models' arrays and window-relative times become core's, and their errors the app's. Blocking; for one thread at a time.
+models' arrays and window-relative times become core's, and their errors the app's. Blocking; each step for one thread
+at a time, the two steps side by side if need be.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TypeVar
 
 import numpy as np
@@ -49,6 +52,7 @@ class Models:
     voices: VoiceEncoder
     decoder: Decoder
     device: str
+    num_threads: int = 0
     identity: str = ""
 
 
@@ -87,6 +91,11 @@ class ModelWorker:
         return self._spec
 
     @property
+    def device(self) -> str:
+        """Where the models run. Raises EngineClosed."""
+        return self._open().device
+
+    @property
     def identity(self) -> str:
         """Hash over the weights and the settings that change answers."""
         return self._identity
@@ -119,6 +128,7 @@ class ModelWorker:
     def _open(self) -> Models:
         if self._models is None:
             raise EngineClosed("the models were freed")
+        use_threads(self._models.num_threads)  # it is a matter of the calling thread
         return self._models
 
     def _without_models(self, window: Window) -> LocalDiarization | Exception | None:
@@ -177,16 +187,24 @@ def _load(settings: WorkerSettings) -> Models:
     device = choose_device(settings.device)
     if settings.quantize and device != "cpu":
         raise OptionInvalid(f"8-bit layers run on a CPU only, and the device is {device}", param="quantize")
-    use_threads(settings.num_threads)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    # Diarization and decoding run side by side on a CPU: together they have as many threads as there are cores.
+    num_threads = settings.num_threads or (max(1, cores // 2) if device == "cpu" else 0)
+    use_threads(num_threads)
+    quantize = settings.quantize
+    if quantize is None:
+        quantize = device == "cpu" and settings.decoder == "cascade"
     registry = WatchedRegistry.of(load_registry())
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
     dtype = choose_dtype(_dtype(settings, device, registry.public), device)
+    checkpoint = Path(settings.decoder_model) if settings.decoder == "sot" and settings.decoder_model else None
     decoder = DecoderSettings(
         registry,
         folder,
         device,
         dtype,
-        settings.quantize,
+        quantize,
+        checkpoint=checkpoint,
         public_source=settings.decoder_model,
         public_window_s=settings.decoder_window_s,
     )
@@ -195,11 +213,12 @@ def _load(settings: WorkerSettings) -> Models:
         load_voice_encoder(require(registry, "voice", folder), device),
         load_decoder(settings.decoder, decoder),
         device,
+        num_threads,
     )
-    how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if settings.quantize else "whole")
+    how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if quantize else "whole")
     if settings.decoder in registry.public:
         how = (*how, *described(settings.decoder_model), str(settings.decoder_window_s))
-    files = list(SOT_DIR.glob("*")) if settings.decoder == "sot" else []
+    files = sorted((checkpoint or SOT_DIR).glob("*")) if settings.decoder == "sot" else []
     return replace(models, identity=identity_of_weights(registry.used, files, how))
 
 

@@ -37,7 +37,7 @@ class LiveBlocks:
         self._tracker = SpeakerTracker(spec.grid, options.speakers, rules.tracker)
         self._timeline = Timeline(spec.grid, rules.edge_samples, rules.right_samples)
         self._turns = TurnFinder(spec.grid, rules.turns)
-        self._planner = Planner(PlanRules(spec.max_decode_samples, rules.margin_samples))
+        self._planner = Planner(PlanRules(spec.max_decode_samples, rules.margin_samples, rules.before_samples))
         self._stitcher = LiveStitcher(rules.stitch)
         self._reviser = Reviser(options.speakers, rules.reviser)
         self._merged: dict[int, int] = {}

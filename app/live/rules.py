@@ -20,6 +20,8 @@ class LiveRules:
     right_samples: a frame's speaker is decided once this much sound behind it was heard.
     turns: `max_samples` is how long a monologue may stay open; it is then cut at the deepest dip in its second half.
     margin_samples: sound around a turn that is decoded with it.
+    before_samples: sound before a turn that the decoder hears as well: with what was said before, it mistakes fewer
+        words.
     max_ahead_samples: sound that may wait; `push` returns only once less waits.
     ack_samples: sound between two snapshots.
     known_threshold, known_samples: cosine from which a voice is that of somebody enrolled, and how much speech it takes
@@ -40,6 +42,7 @@ class LiveRules:
     reviser: ReviserRules = field(default_factory=ReviserRules)
     stitch: StitchRules = field(default_factory=StitchRules)
     margin_samples: int = 8_000
+    before_samples: int = 0
     max_ahead_samples: int = 30 * SAMPLE_RATE
     ack_samples: int = 5 * SAMPLE_RATE
     known_threshold: float = 0.5

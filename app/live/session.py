@@ -8,8 +8,7 @@
 
 Windows are worked on strictly one after the other (diarize, turns, decode, stitch), so finals, their ids and revisions
 depend on the sound and the places of `flush` alone, never on packets or speed; a snapshot between two windows is
-exact. Partials depend on speed: one decode in flight at most, only when no sound waits, and never more than half the
-time.
+exact. Partials depend on speed: one decode in flight at most, only when no sound waits, at most half the time.
 """
 
 from __future__ import annotations
@@ -18,7 +17,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import Literal, Self
 
@@ -36,6 +35,7 @@ from app.core.types import (
     LocalDiarization,
     Segment,
     TranscriptView,
+    Urgency,
     Window,
 )
 from app.engine.base import Engine
@@ -84,6 +84,7 @@ class LiveSession:
         self._blocks = LiveBlocks(spec, options, self._rules)
         step = min(self._blocks.step_samples, spec.window_samples)
         self._windower = LiveWindower(spec.window_samples, step, self._rules.reach_samples, spec.grid.step)
+        self._kept_samples = self._rules.margin_samples + max(self._rules.margin_samples, self._rules.before_samples)
         self._language = options.language
         self._from = 0 if resume is None else resume.samples
         self._done = self._acked = self._from
@@ -224,7 +225,8 @@ class LiveSession:
                 yield item
 
         async def ask(item: _Item) -> tuple[_Item, LocalDiarization | None]:
-            return item, None if item.window is None else await self._engine.diarize(item.window)
+            window = None if item.window is None else replace(item.window, urgency=Urgency.LIVE)
+            return item, None if window is None else await self._engine.diarize(window)
 
         try:
             async for item, local in in_order(items(), ask, self._rules.max_in_flight):
@@ -274,11 +276,13 @@ class LiveSession:
             self._give_partial(())
 
     async def _decode(self, plan: Plan) -> Decoded:
-        samples = self._sound.read(plan.start, plan.end)
-        request = DecodeRequest(plan.index, plan.start, samples, plan.turns, self._language, self._options.hotwords)
-        decoded = await self._engine.decode(request)
+        decoded = await self._engine.decode(self._request(plan, Urgency.LIVE))
         self._language = self._language or decoded.language
         return decoded
+
+    def _request(self, plan: Plan, urgency: Urgency) -> DecodeRequest:
+        sound, names = self._sound.read(plan.start, plan.end), self._options.hotwords
+        return DecodeRequest(plan.index, plan.start, sound, plan.turns, self._language, names, urgency=urgency)
 
     def _write(self, decoded: Decoded) -> None:
         for segment in self._blocks.stitch(decoded):
@@ -305,7 +309,7 @@ class LiveSession:
         """Give a snapshot if it is time for one, and forget the sound that nothing needs any more."""
         state = self._after
         assert state is not None
-        needed = min(int(state["from"]), max(0, self._blocks.settled() - 2 * self._rules.margin_samples))
+        needed = min(int(state["from"]), max(0, self._blocks.settled() - self._kept_samples))
         if at_once or end - self._acked >= self._rules.ack_samples:
             self._acked = max(end, self._acked)
             whole: State = {"windower": state, "blocks": self._blocks.dump(), "language": self._language}
@@ -343,7 +347,7 @@ class LiveSession:
         start = max(start, self._sound.start)
         asked = tuple(DecodeTurn(max(t.start, start), min(t.end, end), t.speaker, open=True) for t in turns)
         asked = tuple(turn for turn in asked if turn.start < turn.end)
-        request = DecodeRequest(-1, start, self._sound.read(start, end), asked, self._language, self._options.hotwords)
+        request = self._request(Plan(-1, start, end, asked), Urgency.TENTATIVE)
         self._partial = asyncio.ensure_future(self._ask_partial(request, now))
 
     async def _ask_partial(self, request: DecodeRequest, began: float) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from app.settings.base import Group, PositiveFloat, PositiveInt
 
 
@@ -10,6 +14,10 @@ class LiveGroup(Group):
 
     max_sessions: PositiveInt = 32
     """Sessions held at the same time, those that wait for their client included; further ones are refused."""
+
+    max_load: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Part of the devices that live sessions may use, as measured; a session that would take them over it is refused,
+    so that the others keep their pace. 0 = not measured: any number up to `max_sessions`."""
 
     max_message_bytes: PositiveInt = 1024**2
     """Largest message of a client, in bytes."""
@@ -31,6 +39,9 @@ class LiveGroup(Group):
 
     lag_limit_s: PositiveFloat = 5.0
     """Captions that are further behind the sound than this are reported to the client, in seconds."""
+
+    max_waiting_events: PositiveInt = 2000
+    """Events that may wait for a client that reads slowly; then it is sent away, and may resume."""
 
     drain_s: PositiveFloat = 5.0
     """How long clients have to go elsewhere at shutdown, in seconds."""

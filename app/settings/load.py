@@ -6,8 +6,9 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import SetupError
@@ -48,6 +49,9 @@ class Settings(BaseSettings):
 
     debug: bool = False
     """Show Python tracebacks of errors on the command line."""
+
+    api_key: Annotated[str, Field(repr=False)] = ""
+    """API key that the client commands (`live`, `submit`, `status`) show to a server."""
 
     engine: EngineGroup = EngineGroup()
     limits: LimitsGroup = LimitsGroup()

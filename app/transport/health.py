@@ -59,7 +59,7 @@ async def readyz(services: ServicesDep, live: LiveDep) -> JSONResponse:
         state = "full"
     body = Ready(
         status=state,
-        reason=result.reason if result else "",
+        reason=(result.reason if result else "") or live.hub.reason_against(),
         transcriptions=services.admission.inside,
         live_sessions=live.hub.sessions,
     )

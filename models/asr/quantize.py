@@ -1,4 +1,4 @@
-"""Whisper's linear layers in 8-bit integers, for CPUs: faster than float32, at a quarter of the memory.
+"""Linear layers in 8-bit integers, for CPUs: faster than float32, at a quarter of the memory.
 
 Weights are rounded once, with one scale per output channel; activations at each call, with one scale per position. (One
 scale for a whole batch, as torch's own dynamic quantization has it, changed many more words.) Convolutions, attention
@@ -7,8 +7,11 @@ and norms stay in float32. The product of integers is torch's `_int_mm`, which t
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 import torch
-from transformers import WhisperForConditionalGeneration
+
+ModelT = TypeVar("ModelT", bound=torch.nn.Module)
 
 _LARGEST = 127.0
 _LEAST = 1e-8
@@ -40,7 +43,7 @@ class Int8Linear(torch.nn.Module):
         return out.view(*values.shape[:-1], -1)
 
 
-def quantize_linears(model: WhisperForConditionalGeneration) -> WhisperForConditionalGeneration:
+def quantize_linears(model: ModelT) -> ModelT:
     """Replace every linear layer by its 8-bit form, in place. The embeddings, which the output layer shares, stay."""
     linears = [(name, module) for name, module in model.named_modules() if isinstance(module, torch.nn.Linear)]
     for name, linear in linears:

@@ -9,18 +9,18 @@ from pathlib import Path
 import torch
 
 from models.asr.features import SAMPLE_RATE_HZ
-from models.asr.whisper import AsrSettings, WhisperAsr
+from models.asr.quantize import quantize_linears
+from models.asr.whisper import AsrSettings
 from models.decoders.base import Decoder
 from models.decoders.cascade import CascadeDecoder
 from models.decoders.public.decoder import PublicDecoder, PublicRules
 from models.decoders.public.kinds import KINDS
 from models.decoders.public.load import load_public
 from models.decoders.sot import SotDecoder
-from models.errors import BadCheckpoint, ModelError
-from models.llm.load import load_llm
+from models.errors import ModelError
+from models.named import load_asr, load_causal_lm
 from models.registry import Registry
-from models.sot.checkpoint import CONFIG_FILE, load_checkpoint, read_config
-from models.store import require
+from models.sot.checkpoint import load_checkpoint, read_config
 
 
 class UnknownDecoder(ModelError):
@@ -30,7 +30,7 @@ class UnknownDecoder(ModelError):
 
 
 ENCODER = "whisper-base"
-"""The Whisper of the registry of weights: it writes the cascade's words and hears for the SOT decoder."""
+"""The cascade's Whisper, by its name in the registry of weights."""
 
 
 PUBLIC_BATCH_S = 120
@@ -42,6 +42,7 @@ class DecoderSettings:
     """How a decoder runs.
 
     weights_dir: folder of the weights; quantize: 8-bit linear layers (CPU); max_batch: clips in one pass of Whisper.
+    checkpoint: folder of the SOT decoder's checkpoint; None = the one that comes with the code
     public_source: where a public decoder's weights are: a folder, or REPOSITORY@COMMIT
     public_window_s: seconds of sound that a public decoder hears at once
     """
@@ -52,6 +53,7 @@ class DecoderSettings:
     dtype: torch.dtype = torch.float32
     quantize: bool = False
     max_batch: int = 16
+    checkpoint: Path | None = None
     public_source: str = ""
     public_window_s: float = 30.0
 
@@ -74,28 +76,27 @@ def load_decoder(name: str, settings: DecoderSettings) -> Decoder:
     return DECODERS[name](settings)
 
 
-def load_asr(settings: DecoderSettings) -> WhisperAsr:
-    """The Whisper of the registry. Raises ModelError."""
-    return WhisperAsr.load(
-        require(settings.registry, f"{ENCODER}-model", settings.weights_dir),
-        require(settings.registry, f"{ENCODER}-config", settings.weights_dir),
-        require(settings.registry, f"{ENCODER}-tokenizer", settings.weights_dir),
-        AsrSettings(settings.device, settings.dtype, settings.quantize, settings.max_batch),
-    )
+def asr_settings(settings: DecoderSettings) -> AsrSettings:
+    """How Whisper runs for a decoder."""
+    return AsrSettings(settings.device, settings.dtype, settings.quantize, settings.max_batch)
 
 
 def _load_cascade(settings: DecoderSettings) -> Decoder:
-    return CascadeDecoder(load_asr(settings))
+    return CascadeDecoder(load_asr(ENCODER, settings.registry, settings.weights_dir, asr_settings(settings)))
 
 
-def _load_sot(settings: DecoderSettings) -> Decoder:
-    config = read_config(SOT_DIR)
-    if config.encoder != ENCODER:
-        raise BadCheckpoint(f"{SOT_DIR} hears encoder {config.encoder!r}; the one that is loaded is {ENCODER!r}")
-    asr = load_asr(settings)
-    path = require(settings.registry, config.llm, settings.weights_dir)
-    llm, tokenizer = load_llm(path, device=settings.device, dtype=settings.dtype)
-    return SotDecoder(asr, load_checkpoint(SOT_DIR, llm), tokenizer)
+def load_sot(settings: DecoderSettings) -> SotDecoder:
+    """The SOT decoder. Raises ModelError."""
+    folder = settings.checkpoint or SOT_DIR
+    config = read_config(folder)
+    asr = load_asr(config.encoder, settings.registry, settings.weights_dir, asr_settings(settings))
+    llm, tokenizer = load_causal_lm(
+        config.llm, settings.registry, settings.weights_dir, settings.device, settings.dtype
+    )
+    model = load_checkpoint(folder, llm)
+    if settings.quantize:
+        quantize_linears(llm)
+    return SotDecoder(asr, model, tokenizer)
 
 
 def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
@@ -117,6 +118,6 @@ SOT_DIR = Path(__file__).parents[1] / "sot-base"
 DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
     "cascade": _load_cascade,
     **{name: _load_public(name) for name in KINDS},
-    **({"sot": _load_sot} if (SOT_DIR / CONFIG_FILE).is_file() else {}),
+    "sot": load_sot,
 }
-"""Every decoder by name; `sot` where its checkpoint is there. `moss` and `vibevoice` need weights of the user's own."""
+"""Every decoder by name. `moss` and `vibevoice` need weights of the user's own."""

@@ -33,7 +33,9 @@ NO_SPEECH = "no_speech"
 
 @dataclass(frozen=True, slots=True)
 class CascadeRules:
-    """margin_samples: sound around a turn that is heard on its own. reach_samples: how far outside its turn a word may
+    """before_samples: what was said before the asked turns is heard with them where it is at least this long: Whisper
+        mistakes fewer words then.
+    margin_samples: sound around a turn that is heard on its own. reach_samples: how far outside its turn a word may
     lie.
 
     thin_words_per_s: a turn with fewer words than this per second of speech is heard again on its own.
@@ -43,6 +45,7 @@ class CascadeRules:
         less sure than the second of its words (the published rule of openai/whisper).
     """
 
+    before_samples: int = 16_000
     margin_samples: int = 4_800
     reach_samples: int = 8_000
     thin_words_per_s: float = 1.0
@@ -83,7 +86,7 @@ class CascadeDecoder:
 
     def _decode(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
         language, prompt = inputs[0].language, _prompt(inputs[0])
-        spans = [_span(item, self._rules.margin_samples) for item in inputs]
+        spans = [_span(item, self._rules) for item in inputs]
         heard = self._asr.transcribe(
             [item.samples[start:end] for item, (start, end) in zip(inputs, spans, strict=True) if end > start],
             language=language,
@@ -191,13 +194,15 @@ def _prompt(item: DecoderInput) -> str | None:
     return " ".join(parts) or None
 
 
-def _span(item: DecoderInput, margin: int) -> tuple[int, int]:
-    """The sound that holds the asked turns and a margin; empty when nothing is asked."""
+def _span(item: DecoderInput, rules: CascadeRules) -> tuple[int, int]:
+    """The sound that holds the asked turns, what was said before them and a margin; empty when nothing is asked."""
     asked = [turn for turn in item.turns if turn.ask]
     if not asked:
         return 0, 0
-    start, end = min(turn.start for turn in asked) - margin, max(turn.end for turn in asked) + margin
-    return max(0, start), min(len(item.samples), end)
+    start, end = min(turn.start for turn in asked), max(turn.end for turn in asked)
+    before = [turn.start for turn in item.turns if not turn.ask and turn.start <= start - rules.before_samples]
+    start = min([start, *before])
+    return max(0, start - rules.margin_samples), min(len(item.samples), end + rules.margin_samples)
 
 
 def _words(result: AsrResult, offset: int) -> list[DecoderWord]:

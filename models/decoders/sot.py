@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from transformers import PreTrainedTokenizerBase
 
@@ -35,8 +36,15 @@ class WindowRejected(ModelError):
 
 @dataclass(frozen=True, slots=True)
 class SotRules:
-    """A turn may have `spare_tokens + tokens_per_s * its seconds` tokens; max_batch: windows written at once."""
+    """What the LLM is asked for.
 
+    least_overlap: share of a turn in which others speak too, from which on the LLM writes it; others keep the first
+        pass's words. 0 = every turn.
+    tokens_per_s, spare_tokens: a turn may have `spare_tokens + tokens_per_s * its seconds` tokens.
+    max_batch: windows written at once.
+    """
+
+    least_overlap: float = 0.0
     tokens_per_s: float = 10.0
     spare_tokens: int = 16
     max_batch: int = 8
@@ -62,9 +70,9 @@ class SotDecoder:
                 f"this encoder's have width {asr.d_model}"
             )
         self.max_samples = config.max_samples
-        self._asr = asr
+        self.asr = asr
         self._cascade = CascadeDecoder(asr)
-        self._model = model
+        self.model = model
         self._text = plain_decode(tokenizer)
         self._encode = plain_encode(tokenizer)
         self._rules = rules
@@ -86,48 +94,70 @@ class SotDecoder:
                 f"a window of {len(item.samples)} samples is too long; the decoder hears at most {self.max_samples}"
             )
         speakers = len({turn.speaker for turn in item.turns})
-        if speakers > self._model.config.slots:
-            raise WindowRejected(f"{speakers} speakers in one window; the decoder knows {self._model.config.slots}")
+        if speakers > self.model.config.slots:
+            raise WindowRejected(f"{speakers} speakers in one window; the decoder knows {self.model.config.slots}")
         for turn in item.turns:
             if not 0 <= turn.start < turn.end:
                 raise WindowRejected(f"a turn from {turn.start} to {turn.end} is empty or begins before its window")
+            if turn.start >= len(item.samples):
+                raise WindowRejected(
+                    f"a turn from {turn.start} to {turn.end} lies beyond its window of {len(item.samples)} samples"
+                )
 
     def _decode(self, inputs: Sequence[DecoderInput], first: Sequence[DecoderOutput]) -> list[DecoderOutput]:
+        chosen = [self._chosen(item, output) for item, output in zip(inputs, first, strict=True)]
         requests = [
-            self._request(item, output.turns) if any(turn.words for turn in output.turns) else None
-            for item, output in zip(inputs, first, strict=True)
+            self.request(item, output.turns, places) if places else None
+            for item, output, places in zip(inputs, first, chosen, strict=True)
         ]
-        written = iter(generate(self._model, [request for request in requests if request is not None]))
+        written = iter(generate(self.model, [request for request in requests if request is not None]))
         results = []
-        for item, output, request in zip(inputs, first, requests, strict=True):
-            if request is None:
-                results.append(output)
-                continue
-            asked = [turn for turn in item.turns if turn.ask]
-            turns = zip(asked, output.turns, next(written), strict=True)
-            results.append(replace(output, turns=tuple(self._turn(*place) for place in turns)))
+        for item, output, places in zip(inputs, first, chosen, strict=True):
+            asked, turns = [turn for turn in item.turns if turn.ask], list(output.turns)
+            for place, answer in zip(places, next(written) if places else (), strict=True):
+                turns[place] = self._turn(asked[place], turns[place], answer)
+            results.append(replace(output, turns=tuple(turns)))
         return results
 
-    def _request(self, item: DecoderInput, first: Sequence[DecoderTurnOutput]) -> WindowRequest:
-        """What the model reads of a window."""
+    def _chosen(self, item: DecoderInput, first: DecoderOutput) -> list[int]:
+        """Which of the asked turns the LLM writes: none where the first pass heard no word at all."""
+        if not any(turn.words for turn in first.turns):
+            return []
+        asked = [turn for turn in item.turns if turn.ask]
+        return [
+            place
+            for place, turn in enumerate(asked)
+            if self._rules.least_overlap <= 0 or overlap_share(turn, item.turns) >= self._rules.least_overlap
+        ]
+
+    def request(
+        self, item: DecoderInput, first: Sequence[DecoderTurnOutput], places: Sequence[int] | None = None
+    ) -> WindowRequest:
+        """What the model reads of a window.
+
+        Args:
+            first: the first pass's answer of each asked turn.
+            places: which of them are to be written; None = all.
+        """
         slots: dict[int, int] = {}
         for turn in item.turns:
             slots.setdefault(turn.speaker, len(slots))
         length = len(item.samples)
         states = self._encode_window(item)
-        config = self._model.config
+        config = self.model.config
         spans = [(turn.start, min(turn.end, length), slots[turn.speaker]) for turn in item.turns]
         marks = activity(spans, config.frames(len(states) * 320), config.slots, config.step_samples)
         asked = [turn for turn in item.turns if turn.ask]
-        turns = [self._ask(turn, slots, length, own) for turn, own in zip(asked, first, strict=True)]
+        chosen = range(len(asked)) if places is None else places
+        turns = [self._ask(asked[place], slots, length, first[place]) for place in chosen]
         return WindowRequest(states, torch.from_numpy(marks), turns)
 
     def _encode_window(self, item: DecoderInput) -> torch.Tensor:
         padded = max(1, -(-len(item.samples) // SAMPLE_RATE_HZ)) * SAMPLE_RATE_HZ
-        return self._asr.encode([item.samples], padded)[0].float()
+        return self.asr.encode([item.samples], padded)[0].float()
 
     def _ask(self, turn: DecoderTurn, slots: dict[int, int], length: int, first: DecoderTurnOutput) -> TurnRequest:
-        step = self._model.config.step_samples
+        step = self.model.config.step_samples
         text = turn.hypothesis if turn.hypothesis is not None else " ".join(word.text for word in first.words)
         end = min(turn.end, length)
         prompt = TurnPrompt(
@@ -150,9 +180,20 @@ class SotDecoder:
         return DecoderTurnOutput(words)
 
 
+def overlap_share(turn: DecoderTurn, turns: Sequence[DecoderTurn]) -> float:
+    """Share of a turn during which somebody else has a turn too."""
+    step = SAMPLE_RATE_HZ // 100
+    busy = np.zeros(max(1, -(-(turn.end - turn.start) // step)), dtype=bool)
+    for other in turns:
+        if other.speaker != turn.speaker:
+            low, high = max(0, other.start - turn.start), max(0, other.end - turn.start)
+            busy[low // step : high // step] = True
+    return float(busy.mean())
+
+
 def answer_limit(samples: int, rules: SotRules) -> int:
     """Most tokens that a turn of so many samples may have."""
     return rules.spare_tokens + int(rules.tokens_per_s * samples / SAMPLE_RATE_HZ)
 
 
-__all__ = ["DecoderWord", "SotDecoder", "SotRules", "WindowRejected", "answer_limit"]
+__all__ = ["DecoderWord", "SotDecoder", "SotRules", "WindowRejected", "answer_limit", "overlap_share"]

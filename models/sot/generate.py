@@ -10,7 +10,7 @@ padding. The answer is the same as without guesses, but for rounding: passes of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import torch
@@ -50,11 +50,13 @@ class Answer:
     ended: bool = False
 
 
-class _Stream:
+class TokenStream:
     """Several token streams in one batch, and the cache of what they have read."""
 
-    def __init__(self, model: SotModel, rows: int) -> None:
+    def __init__(self, model: SotModel, rows: int, score: Callable[[torch.Tensor], torch.Tensor]) -> None:
+        """score: the LLM's last layer -> logits."""
         self._model = model
+        self._score = score
         self._cache = DynamicCache()
         self._real = torch.zeros((rows, 0), dtype=torch.long, device=model.llm.device)
 
@@ -90,7 +92,7 @@ class _Stream:
             hidden[row, 0:0] if part is None else hidden[row, len(part) - len(own) - 1 : len(part)]
             for row, (part, own) in enumerate(zip(parts, guesses, strict=True))
         ]
-        return list(self._model.score(torch.cat(tails)).split_with_sizes([len(tail) for tail in tails]))
+        return list(self._score(torch.cat(tails)).split_with_sizes([len(tail) for tail in tails]))
 
     def forget(self, row: int, count: int) -> None:
         """Make padding of the last `count` positions that a stream has read."""
@@ -116,7 +118,7 @@ def generate(model: SotModel, windows: Sequence[WindowRequest], draft: int = DRA
     busy = [i for i, window in enumerate(windows) if window.turns]
     if not busy:
         return answers
-    stream = _Stream(model, len(busy))
+    stream = TokenStream(model, len(busy), model.score)
     device = model.llm.device
     heard = [model.sound(windows[i].states.to(device), windows[i].activity.to(device)) for i in busy]
     ending = torch.tensor([model.layout.end_token], device=device)
@@ -168,7 +170,9 @@ class _Row:
         raise AssertionError("there is one choice more than there are guesses")
 
 
-def _write(model: SotModel, stream: _Stream, parts: Sequence[torch.Tensor | None], rows: Sequence[_Row | None]) -> None:
+def _write(
+    model: SotModel, stream: TokenStream, parts: Sequence[torch.Tensor | None], rows: Sequence[_Row | None]
+) -> None:
     """Read the prompts and write one answer in every row that has one, until its end mark or its limit."""
     while any(part is not None for part in parts):
         logits = stream.feed(parts, [row.guesses if row is not None else () for row in rows])

@@ -30,7 +30,7 @@ class Sequences:
     states: (frames, encoder width), 50 Hz, any float dtype
     activity: (steps, slots) float32, steps = frames / stack rounded up
     ids: (positions,) int64, of the prompts and answers after the sound
-    labels: (positions,) int64, the id where it is an answer's, else `IGNORED`
+    labels: (positions,) int64, the id where it is an answer's, else `IGNORED`; slots and times in free mode only
     """
 
     states: Sequence[torch.Tensor]
@@ -103,7 +103,7 @@ class SotModel(nn.Module):
         """(positions,) ids of any kind -> (positions, LLM width) float32."""
         layout = self.layout
         words = self.embed_text(ids.clamp(max=layout.vocab_size - 1))
-        marks = torch.cat([self.symbols.weight, self.slots.weight, self.time(self.time_table)])
+        marks = self._marks()
         above = (ids - layout.vocab_size).clamp(min=0)
         return torch.where((ids >= layout.vocab_size).unsqueeze(-1), marks[above], words)
 
@@ -116,6 +116,14 @@ class SotModel(nn.Module):
         """(positions, LLM width) of the LLM's last layer -> (positions, vocabulary) float32 logits of what follows."""
         logits: torch.Tensor = self.llm.get_output_embeddings()(hidden).float()  # type: ignore[no-untyped-call]
         return logits
+
+    def score_all(self, hidden: torch.Tensor) -> torch.Tensor:
+        """(positions, LLM width) -> (positions, layout.size) float32 logits of tokens, marks, slots and times."""
+        marks = hidden.float() @ self._marks().float().T
+        return torch.cat([self.score(hidden)[:, : self.layout.vocab_size], marks], dim=1)
+
+    def _marks(self) -> torch.Tensor:
+        return torch.cat([self.symbols.weight, self.slots.weight, self.time(self.time_table)])
 
     def forward(self, batch: Sequences) -> torch.Tensor:
         """Sum of the cross-entropy over all answer positions of the batch; () float32."""
@@ -130,7 +138,7 @@ class SotModel(nn.Module):
         hidden = self.llm.base_model(inputs_embeds=inputs, use_cache=False).last_hidden_state
         # Position i writes i + 1. Padding stands behind everything, so causal attention never sees it.
         asked = wanted[:, 1:] != IGNORED
-        logits = self.score(hidden[:, :-1][asked])
+        logits = self.score_all(hidden[:, :-1][asked])
         loss: torch.Tensor = nnf.cross_entropy(logits, wanted[:, 1:][asked], reduction="sum")
         return loss
 

@@ -25,6 +25,7 @@ class Symbol(IntEnum):
     TEXT = 1
     SAY = 2
     OPEN = 3
+    FREE = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The commands `split`, `prepare`, `train`, `evaluate`, `export`: arguments in, work done, errors named on stderr."""
+"""The commands `split`, `prepare`, `train`, `evaluate`, `cost`, `export`: arguments in, work done, errors on stderr."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from models.device import choose_device
+from models.decoders.build import DecoderSettings, load_sot
+from models.device import choose_device, choose_dtype, use_threads
 from models.errors import ModelError
-from models.registry import DEFAULT_WEIGHTS_DIR
+from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.sot.adapters import adapters_of
-from models.sot.checkpoint import load_checkpoint, save_checkpoint
+from models.sot.checkpoint import load_checkpoint, read_config, save_checkpoint
 from models.sot.text import plain_decode
+from models.training.cost import CostMeter
+from models.training.cost import render as render_cost
 from models.training.errors import RecipeInvalid
-from models.training.evaluate import CASCADE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
+from models.training.evaluate import CASCADE, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
 from models.training.examples import Examples
 from models.training.plot import plot_curves
 from models.training.prepare import PrepareJob, prepare
 from models.training.recipe import load_recipe
 from models.training.runs import load_state, run_windows
 from models.training.setup import encoder_width, load_examples, load_named_llm, make_model, run_weights
-from models.training.simulate.clips import check_disjoint
+from models.training.simulate.clips import check_disjoint, load_manifest
+from models.training.simulate.timing import DEFAULT_TABLE, load_table
 from models.training.splits import split_manifest
 from models.training.train import Data, Trainer, load_weights
-from models.training.windows import NOBODY
+from models.training.windows import NOBODY, make_window
+from models.training.workers import Workers, joined
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -59,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_split(commands)
     _add_train(commands)
     _add_evaluate(commands)
+    _add_cost(commands)
     export = commands.add_parser("export", help="write a run's best weights as a checkpoint")
     export.add_argument("--recipe", type=Path, required=True)
     export.add_argument("--run", type=Path, required=True, dest="folder")
@@ -83,13 +89,26 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     evaluate = commands.add_parser("evaluate", help="table of the cascade and the SOT decoder on held-out windows")
     evaluate.add_argument("--checkpoint", type=Path, required=True)
     evaluate.add_argument("--data", type=Path, required=True, help="prepared set")
-    evaluate.add_argument("--system", action="append", choices=(CASCADE, WHOLE, NO_TEXT, NO_SOUND), default=[])
+    evaluate.add_argument("--system", action="append", choices=(CASCADE, WHOLE, NO_TEXT, NO_SOUND, FREE), default=[])
     evaluate.add_argument("--limit", type=int, default=0, help="first windows only")
     evaluate.add_argument("--batch", type=int, default=4, help="windows written at once")
     evaluate.add_argument("--show", type=int, default=0, help="print what is written in so many windows")
     evaluate.add_argument("--out", type=Path, help="file for the table (Markdown)")
     _add_machine(evaluate)
     evaluate.set_defaults(run=_evaluate)
+
+
+def _add_cost(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    cost = commands.add_parser("cost", help="seconds of encoder, first pass and LLM per second of sound")
+    cost.add_argument("--checkpoint", type=Path, required=True)
+    cost.add_argument("--recipe", type=Path, required=True, help="its first group of windows is measured")
+    cost.add_argument("--manifest", type=Path, required=True, help="clips of that group")
+    cost.add_argument("--windows", type=int, default=12)
+    cost.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    cost.add_argument("--int8", action="store_true", help="8-bit linear layers (CPU)")
+    cost.add_argument("--threads", type=int, default=0, help="0 = as many as there are cores")
+    _add_machine(cost)
+    cost.set_defaults(run=_cost)
 
 
 def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
@@ -100,6 +119,10 @@ def _add_train(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     train.add_argument("--start-from", type=Path, help="exported checkpoint to begin a new run from")
     train.add_argument("--out", type=Path, required=True, help="the run's folder; an interrupted run there goes on")
     train.add_argument("--until", type=int, help="stop at this step; the same command later goes on")
+    precision = (
+        "of the LLM while it trains; auto: bfloat16 on a GPU, float32 on a CPU (bfloat16 is a third faster there)"
+    )
+    train.add_argument("--precision", choices=("auto", "float32", "bfloat16"), default="auto", help=precision)
     _add_machine(train)
     train.set_defaults(run=_train)
 
@@ -114,8 +137,10 @@ def _prepare(parsed: argparse.Namespace) -> None:
     for name, equals, path in pairs:
         if not (name and equals and path):
             raise RecipeInvalid(f"--manifest takes NAME=PATH, found {name + equals + path!r}")
+    recipe = load_recipe(parsed.recipe)
     job = PrepareJob(
-        load_recipe(parsed.recipe).prepare,
+        recipe.prepare,
+        recipe.models.encoder,
         {name: Path(path) for name, _, path in pairs},
         tuple(parsed.held_out),
         parsed.out,
@@ -140,23 +165,30 @@ def _split(parsed: argparse.Namespace) -> None:
 
 
 def _train(parsed: argparse.Namespace) -> None:
-    recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
-    llm = load_named_llm(parsed.weights_dir, device)
+    with joined(choose_device(parsed.device)) as (workers, device):
+        _train_among(parsed, workers, device)
+
+
+def _train_among(parsed: argparse.Namespace, workers: Workers, device: str) -> None:
+    recipe = load_recipe(parsed.recipe)
+    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
     model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
     train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
     held_out = load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None
     if held_out is not None:
         check_disjoint(_speakers(train), _speakers(held_out))
-    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, device)
+    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, workers)
     resumed = trainer.resume()
-    say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
+    if workers.first:
+        say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
     trainer.run(say, parsed.until)
-    plot_curves(parsed.out)
+    if workers.first:
+        plot_curves(parsed.out)
 
 
 def _export(parsed: argparse.Namespace) -> None:
     recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
-    llm = load_named_llm(parsed.weights_dir, device)
+    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device)
     model = make_model(llm, recipe, encoder_width(parsed.data))
     path, step = run_weights(parsed.folder, parsed.last)
     trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
@@ -168,13 +200,13 @@ def _export(parsed: argparse.Namespace) -> None:
 
 def _evaluate(parsed: argparse.Namespace) -> None:
     device = choose_device(parsed.device)
-    llm = load_named_llm(parsed.weights_dir, device)
+    llm = load_named_llm(read_config(parsed.checkpoint).llm, parsed.weights_dir, device)
     model = load_checkpoint(parsed.checkpoint, llm.model)
     examples = load_examples(parsed.data, model, llm, 0)
     if parsed.limit:
         examples.windows = examples.windows[: parsed.limit]
     evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch)
-    table = render(evaluator.run(parsed.system or [CASCADE, WHOLE, NO_TEXT, NO_SOUND], say))
+    table = render(evaluator.run(parsed.system or [CASCADE, WHOLE, NO_TEXT, NO_SOUND, FREE], say))
     say(table)
     if parsed.out:
         parsed.out.write_text(table, encoding="utf-8")
@@ -182,6 +214,23 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     for window, texts in zip(shown, evaluator.texts(shown, WHOLE) if shown else [], strict=True):
         for turn, text in zip(window.turns, texts, strict=True):
             say(f"{turn.overlap:.2f}\n  said   {turn.text!r}\n  first  {turn.first_pass!r}\n  sot    {text!r}")
+
+
+def _cost(parsed: argparse.Namespace) -> None:
+    device = choose_device(parsed.device)
+    use_threads(parsed.threads)
+    settings = DecoderSettings(
+        load_registry(),
+        parsed.weights_dir,
+        device,
+        choose_dtype(parsed.dtype, device),
+        parsed.int8,
+        checkpoint=parsed.checkpoint,
+    )
+    group = load_recipe(parsed.recipe).prepare.groups[0]
+    manifest, table = load_manifest(parsed.manifest), load_table(DEFAULT_TABLE)
+    windows = [make_window(group, manifest, table, 5, index) for index in range(parsed.windows)]
+    say(render_cost(CostMeter(load_sot(settings)).run(windows), device))
 
 
 def _speakers(examples: Examples) -> list[str]:

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from models.sot.config import SotConfig
+from models.sot.free import FreeTurn, write_free, write_free_prompt
 from models.sot.modeling import IGNORED, Sequences
 from models.sot.text import Encode
 from models.sot.tokens import Layout, TurnPrompt, activity, write_answer, write_prompt
@@ -19,7 +20,7 @@ from models.training.recipe import PerturbSettings
 from models.training.shards import PreparedTurn, PreparedWindow, read_states
 from models.training.style import learn_case, restore
 
-UNDISTURBED = PerturbSettings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+UNDISTURBED = PerturbSettings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _MIN_TURN_SAMPLES = 1600
 _FEW_SLOTS, _FEW_SHARE = 4, 0.7
 
@@ -62,6 +63,8 @@ class Examples:
         """Window number `index` as it is in an epoch."""
         window = self.windows[index]
         rng = np.random.default_rng([self._seed, epoch, index])
+        if rng.random() < perturb.free:
+            return self.make_free(index)
         slots = self._slots(window, perturb is not UNDISTURBED, rng)
         spans = [self._span(turn, window.samples, perturb, rng) for turn in window.turns]
         ids: list[int] = []
@@ -85,6 +88,27 @@ class Examples:
         return Example(
             states, torch.from_numpy(marks), torch.tensor(ids, dtype=torch.long), torch.tensor(labels, dtype=torch.long)
         )
+
+    def make_free(self, index: int) -> Example:
+        """Window number `index` without turns: the model writes who speaks when itself."""
+        window, step = self.windows[index], self._config.step_samples
+        last = self._layout.times
+        spoken = sorted((turn for turn in window.turns if turn.text), key=lambda turn: (turn.start, turn.speaker))
+        slots = {speaker: slot for slot, speaker in enumerate(dict.fromkeys(turn.speaker for turn in spoken))}
+        turns = [
+            FreeTurn(
+                slots[turn.speaker],
+                min(turn.start // step, last),
+                min(-(-turn.end // step), last),
+                self.tokens(self.reference(turn)),
+            )
+            for turn in spoken
+        ]
+        prompt, answer = write_free_prompt(self._layout), write_free(turns, self._layout)
+        states = read_states(window).float()
+        marks = torch.zeros(-(-len(states) // self._config.projector.stack), self._layout.slots)
+        labels = torch.tensor([IGNORED] * len(prompt) + answer, dtype=torch.long)
+        return Example(states, marks, torch.tensor(prompt + answer, dtype=torch.long), labels)
 
     def tokens(self, text: str) -> tuple[int, ...]:
         """A text's tokens, as one that follows a mark; nothing for no text."""

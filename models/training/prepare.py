@@ -22,8 +22,8 @@ from models.asr.whisper import AsrSettings, WhisperAsr
 from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn
 from models.decoders.cascade import CascadeDecoder
 from models.device import choose_device, choose_dtype, use_threads
+from models.named import load_asr
 from models.registry import load_registry
-from models.store import require
 from models.training.errors import DataInvalid
 from models.training.recipe import PrepareSettings
 from models.training.shards import PreparedTurn, PreparedWindow, has_shard, shard_path, write_description, write_shard
@@ -31,15 +31,16 @@ from models.training.simulate.clips import check_disjoint, load_manifest
 from models.training.simulate.timing import DEFAULT_TABLE, load_table
 from models.training.windows import SimulatedWindow, make_window
 
-ENCODER = "whisper-base"
-
 
 @dataclass(frozen=True, slots=True)
 class PrepareJob:
-    """manifests: path of each manifest by its short name in the recipe; held_out: manifests whose speakers must not be
-    in the set; folder: where the shards go."""
+    """encoder: its name; manifests: path of each manifest by its short name in the recipe.
+
+    held_out: manifests whose speakers must not be in the set; folder: where the shards go.
+    """
 
     settings: PrepareSettings
+    encoder: str
     manifests: Mapping[str, Path]
     held_out: tuple[Path, ...]
     folder: Path
@@ -87,7 +88,7 @@ def _check(job: PrepareJob) -> None:
     held_out = [speaker for path in job.held_out for speaker in load_manifest(path).by_speaker()]
     check_disjoint(speakers, held_out)
     description = {
-        "encoder": ENCODER,
+        "encoder": job.encoder,
         "prepare": dataclasses.asdict(job.settings),
         "manifests": {name: manifest.sha256 for name, manifest in sorted(loaded.items())},
     }
@@ -115,7 +116,7 @@ class ShardMaker:
         if device == "cpu":
             use_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
         settings = AsrSettings(device, choose_dtype("auto", device), margin_s=job.settings.margin_s)
-        self._asr = load_encoder(job.weights_dir, settings)
+        self._asr = load_asr(job.encoder, load_registry(), job.weights_dir, settings)
         self._cascade = CascadeDecoder(self._asr)
         self._manifests = {name: load_manifest(path) for name, path in job.manifests.items()}
         self._table = load_table(DEFAULT_TABLE)
@@ -161,15 +162,6 @@ class ShardMaker:
             PreparedWindow(window.name, window.group, len(window.samples), window.speakers, prepared, Path()),
             states.float().cpu(),
         )
-
-
-def load_encoder(weights_dir: Path, settings: AsrSettings) -> WhisperAsr:
-    """The Whisper that hears for the SOT decoder. Raises ModelError."""
-    registry = load_registry()
-    model, config, tokenizer = (
-        require(registry, f"{ENCODER}-{part}", weights_dir) for part in ("model", "config", "tokenizer")
-    )
-    return WhisperAsr.load(model, config, tokenizer, settings)
 
 
 def encode_window(asr: WhisperAsr, samples: np.ndarray) -> torch.Tensor:

@@ -50,6 +50,14 @@ class PrepareSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class ModelNames:
+    """What is trained on: an encoder and a language model, each by its name in the registry of weights or a folder."""
+
+    encoder: str = "whisper-base"
+    llm: str = "smollm2-135m-instruct"
+
+
+@dataclass(frozen=True, slots=True)
 class PerturbSettings:
     """How the prompt of a window is disturbed in training; all but the last are probabilities.
 
@@ -58,6 +66,7 @@ class PerturbSettings:
     wrong_speaker: a turn's slot in the prompt is another's
     drop_activity: the marks of who speaks when are left off the sound
     drop_sound: the whole sound is replaced by silence (features of zero)
+    free: nothing is told of who speaks when; the model writes speakers and times itself (`models.sot.free`)
     jitter_samples: standard deviation of a turn's borders
     """
 
@@ -67,6 +76,7 @@ class PerturbSettings:
     wrong_speaker: float = 0.02
     drop_activity: float = 0.05
     drop_sound: float = 0.0
+    free: float = 0.15
     jitter_samples: float = 1600.0
 
 
@@ -101,6 +111,7 @@ class Recipe:
     """Everything that a run is made from, but for its manifests and machine."""
 
     name: str
+    models: ModelNames = ModelNames()
     prepare: PrepareSettings = PrepareSettings()
     projector: ProjectorSettings = ProjectorSettings()  # noqa: RUF009
     lora: LoraSettings = LoraSettings()  # noqa: RUF009
@@ -124,6 +135,7 @@ def load_recipe(path: Path) -> Recipe:
 def recipe_from(values: Mapping[str, Any]) -> Recipe:
     """Check a recipe's keys and values. Raises RecipeInvalid."""
     sections = {
+        "models": ModelNames,
         "projector": ProjectorSettings,
         "lora": LoraSettings,
         "perturb": PerturbSettings,
@@ -136,7 +148,7 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
     name = values.get("name")
     if not isinstance(name, str) or not name:
         raise RecipeInvalid("recipe: 'name' must be a text that is not empty")
-    recipe = Recipe(name, _prepare(_table(values.get("prepare", {}), "prepare")), **made)
+    recipe = Recipe(name, prepare=_prepare(_table(values.get("prepare", {}), "prepare")), **made)
     _check_ranges(recipe)
     return recipe
 

@@ -44,7 +44,7 @@ def begin(folder: Path, recipe: Recipe, data: list[str]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunInvalid(f"{path} cannot be read: {error}") from error
-    for key in ("projector", "lora", "perturb", "train"):
+    for key in ("models", "projector", "lora", "perturb", "train"):
         if found["recipe"].get(key) != made["recipe"][key]:
             raise RunInvalid(f"{folder} holds a run with other settings of [{key}]; use another folder")
     if found["windows"] != data:

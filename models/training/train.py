@@ -1,4 +1,4 @@
-"""Training: examples in, weights out. One process on a CPU (float32) or a GPU (bfloat16, float32 for what is trained).
+"""Training: examples in, weights out. One process on a CPU or GPU; float32 learns, the LLM is float32 or bfloat16.
 
 The step number decides batches, disturbances and rates, so a state of (weights, optimizer, step) resumes exactly.
 """
@@ -20,6 +20,7 @@ from models.training import runs
 from models.training.errors import RunInvalid
 from models.training.examples import UNDISTURBED, Example, Examples, collate
 from models.training.recipe import Recipe, TrainSettings
+from models.training.workers import Workers
 
 Report = Callable[[str], None]
 _LORA = "lora_"
@@ -36,8 +37,10 @@ class Data:
 class Trainer:
     """One run in one folder."""
 
-    def __init__(self, model: SotModel, data: Data, recipe: Recipe, folder: Path, device: str) -> None:
-        """The model's trainable weights are those that need gradients; it is on `device` already."""
+    def __init__(
+        self, model: SotModel, data: Data, recipe: Recipe, folder: Path, workers: Workers | None = None
+    ) -> None:
+        """The model's trainable weights are those that need gradients; it is on its device already."""
         self.model = model
         self.step = 0
         self.best = math.inf
@@ -46,27 +49,39 @@ class Trainer:
         self._recipe = recipe
         self._settings = recipe.train
         self._folder = folder
-        self._device = device
+        self._device = str(model.llm.device)
+        self._workers = workers = workers or Workers()
         self._weights = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._optimizer = make_optimizer(self._weights, self._settings)
-        runs.begin(folder, recipe, [window.name for window in data.train.windows])
+        names = [window.name for window in data.train.windows]
+        if workers.first:
+            runs.begin(folder, recipe, names)
+        workers.wait()
+        if not workers.first:
+            runs.begin(folder, recipe, names)
 
     def resume(self) -> bool:
         """Go on where the folder's run was left; False where it has no state yet. Raises RunInvalid."""
         path = self._folder / runs.STATE_FILE
         if not path.exists():
-            runs.cut_rows(self._folder, 0)
+            self._cut_rows(0)
             return False
         state = runs.load_state(path)
         load_weights(self._weights, state["weights"], str(path))
         self._optimizer.load_state_dict(state["optimizer"])
         self.step, self.best = state["step"], state["best"]
         self.bad_validations = state["bad_validations"]
-        runs.cut_rows(self._folder, self.step)
+        self._cut_rows(self.step)
         return True
 
+    def _cut_rows(self, step: int) -> None:
+        if self._workers.first:
+            runs.cut_rows(self._folder, step)
+
     def save(self) -> None:
-        """Write the state to go on from."""
+        """Write the state to go on from; of several processes the first does."""
+        if not self._workers.first:
+            return
         state = {
             "step": self.step,
             "best": self.best,
@@ -85,10 +100,12 @@ class Trainer:
             due = self.step % self._settings.validate_every == 0 or self.step == self._settings.steps
             if due and self._data.held_out is not None:
                 row["validation_loss"] = self._validate(self._data.held_out)
-            runs.add_row(self._folder, row)
+            if self._workers.first:
+                runs.add_row(self._folder, row)
             spent = time.monotonic() - begun
             left = spent / (self.step - first) * (last - self.step)
-            report(f"step {self.step}/{last} {_shown(row)} {spent / 60:.0f} min, {left / 60:.0f} min left")
+            if self._workers.first:
+                report(f"step {self.step}/{last} {_shown(row)} {spent / 60:.0f} min, {left / 60:.0f} min left")
             if self.step % self._settings.save_every == 0 or self.step == last:
                 self.save()
 
@@ -101,7 +118,8 @@ class Trainer:
         for group in self._optimizer.param_groups:
             group["lr"] = group["peak"] * share
         examples = self._batch()
-        answers = sum(int((item.labels >= 0).sum()) for item in examples)
+        own = float(sum(int((item.labels >= 0).sum()) for item in examples))
+        answers = self._workers.total([own], self._device)[0]
         total = 0.0
         self.model.train()
         self._optimizer.zero_grad(set_to_none=True)
@@ -109,6 +127,8 @@ class Trainer:
             loss = self._loss(examples[begin : begin + settings.micro_batch]) / max(1, answers)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
+        self._workers.sum_gradients(self._weights.values())
+        total = self._workers.total([total], self._device)[0]
         norm = nn.utils.clip_grad_norm_(list(self._weights.values()), settings.clip)
         self._optimizer.step()
         self.step += 1
@@ -117,9 +137,10 @@ class Trainer:
         return {"step": self.step, "loss": round(total, 5), "seconds": seconds, **rates}
 
     def _batch(self) -> list[Example]:
-        """The examples of this step; similar lengths share a micro-batch."""
+        """This process's examples of this step; similar lengths share a micro-batch."""
         made = []
-        for place in range(self.step * self._settings.batch, (self.step + 1) * self._settings.batch):
+        places = range(self.step * self._settings.batch, (self.step + 1) * self._settings.batch)
+        for place in self._workers.share(places):
             epoch, number = divmod(place, len(self._data.train.windows))
             index = self._data.train.order(epoch)[number]
             made.append(self._data.train.make(index, epoch, self._recipe.perturb))
@@ -127,7 +148,8 @@ class Trainer:
 
     def _loss(self, examples: Sequence[Example]) -> torch.Tensor:
         batch = collate(examples, self._device)
-        with torch.autocast("cuda", torch.bfloat16, enabled=self._device != "cpu"):
+        kind = torch.device(self._device).type
+        with torch.autocast(kind, torch.bfloat16, enabled=self.model.llm.dtype == torch.bfloat16):
             loss: torch.Tensor = self.model(batch)
         return loss
 
@@ -136,15 +158,18 @@ class Trainer:
         """Mean loss per answer token of held-out windows, undisturbed; keeps the best weights."""
         self.model.eval()
         total, answers = 0.0, 0
-        for index in range(min(len(held_out.windows), self._settings.validate_windows)):
+        count = min(len(held_out.windows), self._settings.validate_windows)
+        for index in self._workers.share(range(count)):
             example = held_out.make(index, 0, UNDISTURBED)
             total += float(self._loss([example]))
             answers += int((example.labels >= 0).sum())
-        loss = total / max(1, answers)
+        total, seen = self._workers.total([total, float(answers)], self._device)
+        loss = total / max(1.0, seen)
         self.bad_validations = 0 if loss < self.best else self.bad_validations + 1
         if loss < self.best:
             self.best = loss
-            runs.save_state(self._folder / runs.BEST_FILE, {"step": self.step, "weights": self._copy()})
+            if self._workers.first:
+                runs.save_state(self._folder / runs.BEST_FILE, {"step": self.step, "weights": self._copy()})
         return round(loss, 5)
 
     def _copy(self) -> dict[str, torch.Tensor]:

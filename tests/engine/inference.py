@@ -6,10 +6,8 @@ import asyncio
 import os
 import re
 import signal
-import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from app.engine.http_client import HttpEngine, HttpRules, open_http
 from app.engine.infer_app import create_infer_app
 from app.engine.infer_rules import InferRules
 from app.engine.remote import PoolRules
+from tests.running import running
 
 ROOT = Path(__file__).parents[2]
 
@@ -28,22 +27,11 @@ ROOT = Path(__file__).parents[2]
 @contextmanager
 def serving(app) -> Iterator[str]:
     """The base URL of an ASGI app, served by a thread until the context ends."""
-    listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(
         uvicorn.Config(app, log_config=None, access_log=False, lifespan="on", timeout_graceful_shutdown=20)
     )
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
-    thread.start()
-    try:
-        while not server.started:
-            assert thread.is_alive(), "the server did not start"
-            time.sleep(0.01)
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    finally:
-        server.should_exit = True
-        thread.join(30)
-        listener.close()
-        assert not thread.is_alive(), "the server did not stop"
+    with running(server) as url:
+        yield url
 
 
 def http_rules(*urls: str, token: str = "", identity: str = "", **values) -> HttpRules:

@@ -40,10 +40,10 @@ class Doubler:
 class Bench:
     """A device with one lane over a Doubler, closed at the end."""
 
-    def __init__(self, group=None, **rules) -> None:
+    def __init__(self, group=None, urgency=None, **rules) -> None:
         self.model = Doubler()
         self.device = DeviceThread("test-device")
-        self.lane = MicroBatcher(self.device, self.model, LaneRules("double", **rules), group)
+        self.lane = MicroBatcher(self.device, self.model, LaneRules("double", **rules), group, urgency)
 
     async def __aenter__(self) -> Bench:
         return self
@@ -306,3 +306,15 @@ def test_requests_come_from_several_event_loops() -> None:
 def test_limits_must_be_positive(rules: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="positive"):
         LaneRules("double", **rules)
+
+
+def test_the_most_urgent_request_goes_first_and_only_with_its_equals() -> None:
+    async def main() -> None:
+        async with Bench(max_batch=8, max_wait_ms=0, urgency=lambda number: number % 10) as bench:
+            first = await bench.occupied(0)
+            rest = await bench.queued(12, 22, 11, 10, 20, 21)
+            bench.model.gate.set()
+            assert await asyncio.gather(first, *rest) == [0, 24, 44, 22, 20, 40, 42]
+            assert bench.model.batches == [[0], [10, 20], [11, 21], [12, 22]]
+
+    run(main)

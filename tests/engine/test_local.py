@@ -38,6 +38,25 @@ class WatchedWorker(FakeWorker):
         return answers
 
 
+class ApartWorker(FakeWorker):
+    """Its decoding ends only when something was diarized meanwhile."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.threads: set[str] = set()
+        self.decoding, self.diarized = threading.Event(), threading.Event()
+
+    def diarize_batch(self, windows):
+        self.threads.add(threading.current_thread().name)
+        return super().diarize_batch(windows)
+
+    def decode_batch(self, requests):
+        self.threads.add(threading.current_thread().name)
+        self.decoding.set()
+        assert self.diarized.wait(60)
+        return super().decode_batch(requests)
+
+
 def test_all_work_is_done_on_one_thread_one_batch_at_a_time() -> None:
     worker = WatchedWorker()
 
@@ -63,3 +82,20 @@ def test_limits_are_checked() -> None:
     with pytest.raises(ValueError, match="positive"):
         fake_engine(rules=BatchRules(max_decode_batch=0))
     assert "crosstalk-engine" not in {thread.name for thread in threading.enumerate()}
+
+
+def test_apart_each_step_has_a_thread_and_neither_waits_for_the_other() -> None:
+    worker = ApartWorker()
+
+    async def main() -> None:
+        engine = fake_engine(worker, BatchRules(apart=True))
+        decoding = asyncio.create_task(engine.decode(REQUESTS[0]))
+        assert await asyncio.to_thread(worker.decoding.wait, 60)
+        await asyncio.wait_for(engine.diarize(WINDOWS[0]), 60)
+        worker.diarized.set()
+        await decoding
+        await engine.aclose()
+
+    asyncio.run(main())
+    assert worker.closed
+    assert worker.threads == {"crosstalk-engine", "crosstalk-decode"}

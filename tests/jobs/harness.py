@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -96,6 +98,22 @@ class Site:
             process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log)
         self.workers.append(process)
         return process
+
+    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+        """Stop a worker between two writes: stopped within one it would keep SQLite's lock for ever."""
+        for _ in range(200):
+            process.send_signal(signal.SIGSTOP)
+            if not self.url.startswith("sqlite"):
+                return
+            with closing(sqlite3.connect(self.url.removeprefix("sqlite:///"), timeout=0.3)) as own:
+                try:
+                    own.execute("BEGIN IMMEDIATE")
+                    own.rollback()
+                    return
+                except sqlite3.OperationalError:
+                    process.send_signal(signal.SIGCONT)
+                    time.sleep(0.03)
+        raise AssertionError("the worker was within a write each time")
 
     def state(self, job: Job) -> JobState:
         return self.store.jobs.get(job.id).state

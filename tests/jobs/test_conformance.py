@@ -47,7 +47,7 @@ def test_killed_worker_frozen_worker_and_drain(site, undisturbed):
 
     second = site.work(delay_ms=60)
     site.until(lambda: site.answered(job) >= len(kept) + 2)
-    second.send_signal(signal.SIGSTOP)
+    site.freeze(second)
     third = site.work(delay_ms=20)
     site.wait(job)
     second.send_signal(signal.SIGCONT)

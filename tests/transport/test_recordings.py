@@ -81,6 +81,8 @@ def test_an_edit_keeps_the_revision_before_and_the_slower_of_two_is_told(http):
     assert "Maya" in http.get(f"{path}/transcript?format=txt").text
     assert "Maya" not in http.get(f"{path}/transcript?format=txt&revision=1").text
     assert code(http.patch(f"{path}/transcript", json=edit, headers={"If-Match": seen})) == (412, "revision_conflict")
+    old, new = (http.get(f"{path}/transcript{which}").headers["etag"] for which in ("?revision=1", ""))
+    assert (old, new) == (seen, done.headers["etag"]), "an edit of an old text must not pass for one of the newest"
     assert [it["revision"] for it in http.get(f"{path}/revisions").json()["data"]] == [1, 2]
 
 

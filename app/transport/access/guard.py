@@ -11,7 +11,6 @@ import asyncio
 import logging
 import time
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from http import HTTPStatus
 
 from starlette.datastructures import Headers, QueryParams
@@ -26,22 +25,11 @@ from app.transport.access.bodies import limited
 from app.transport.access.credentials import credentials_of, take_token
 from app.transport.access.needs import SOCKET, Found, Need, find
 from app.transport.access.origins import check_host, check_origin
+from app.transport.access.rules import GuardRules
 from app.transport.problems import HttpProblem
 
 _log = logging.getLogger(__name__)
 _NOBODY = Identity(scopes=frozenset())
-
-
-@dataclass(frozen=True, slots=True)
-class GuardRules:
-    """Their meanings stand in app/settings, group `access`. max_body_bytes: of a request that is no upload."""
-
-    required: bool = False
-    any_host: bool = False
-    origins: tuple[str, ...] = ()
-    hosts: tuple[str, ...] = ()
-    recheck_s: float = 30.0
-    max_body_bytes: int = 4 * 1024**2
 
 
 def identity_of(connection: HTTPConnection) -> Identity:

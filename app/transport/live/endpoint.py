@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -13,6 +14,7 @@ from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from app.audio.limits import AudioLimits
+from app.engine.base import Engine
 from app.errors import OptionInvalid
 from app.formats import FORMATS
 from app.transport import sse
@@ -33,10 +35,12 @@ router = APIRouter(tags=["live"])
 class LiveService:
     """What the routes work with. Made by app/main.py as `app.state.live`.
 
+    engine: the one that live sessions use, whose demand is measured
     recheck_s: how often a viewer's link is looked at again
     """
 
     hub: LiveHub
+    engine: Engine
     audio: AudioLimits
     retry_after_s: int
     recheck_s: float = 30.0
@@ -58,7 +62,7 @@ async def live(websocket: WebSocket) -> None:
     """Sound in, captions out."""
     service: LiveService = websocket.app.state.live
     hub = service.hub
-    if hub.full and not hub.may_resume:
+    if hub.crowded and not hub.may_resume:
         headers = {"Retry-After": str(service.retry_after_s)}
         problem = Problem(503, "overloaded", "this server holds as much as it can", headers=headers)
         await websocket.send_denial_response(problem.response())
@@ -81,16 +85,17 @@ async def view(websocket: WebSocket, session: str, share: str = "") -> None:
         return
     _, subprotocol = credentials_of(websocket.headers)
     await websocket.accept(subprotocol)
+    frames = while_shared(follow(service.hub, record), look, service.recheck_s)
+    showing = asyncio.create_task(_show(websocket, frames, service.hub.limits.send_timeout_s))
+    leaving = asyncio.create_task(_left(websocket))
     try:
-        try:
-            async for frame in while_shared(follow(service.hub, record), look, service.recheck_s):
-                if frame is not None:
-                    await websocket.send_text(frame)
-            await websocket.close(1000, "done")
-        except SessionUnknown as error:
-            await websocket.close(1008, error.message)
-    except (WebSocketDisconnect, RuntimeError):
-        return  # the viewer has gone, which server libraries tell in either way
+        await asyncio.wait({showing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+        if showing.done():
+            await showing
+    finally:
+        showing.cancel()
+        leaving.cancel()
+        await asyncio.gather(showing, leaving, return_exceptions=True)
 
 
 @router.get("/v1/live/{session}/events", summary="Follow a live session", response_class=StreamingResponse)
@@ -124,6 +129,26 @@ async def download(
         media_type=chosen.media_type,
         headers={"Content-Disposition": f'attachment; filename="transcript{chosen.extension}"'},
     )
+
+
+async def _show(websocket: WebSocket, frames: AsyncIterator[str | None], send_timeout_s: float) -> None:
+    try:
+        try:
+            async for frame in frames:
+                if frame is not None:
+                    async with asyncio.timeout(send_timeout_s):
+                        await websocket.send_text(frame)
+            await websocket.close(1000, "done")
+        except SessionUnknown as error:
+            await websocket.close(1008, error.message)
+    except (WebSocketDisconnect, RuntimeError, TimeoutError):
+        return  # the viewer has gone or does not read, which server libraries tell in their ways
+
+
+async def _left(websocket: WebSocket) -> None:
+    """Until a viewer goes; what it says is nothing to us."""
+    while (await websocket.receive())["type"] != "websocket.disconnect":
+        pass
 
 
 def _look(

@@ -20,6 +20,7 @@ from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
 from app.options import hotwords, language_code, speaker_count
+from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
 from app.transport.live.limits import LiveLimits
 from app.transport.live.messages import GoAway, Start
@@ -68,6 +69,8 @@ class LiveHub:
         self._opening = 0
         self._sweeper: asyncio.Task[None] | None = None
         self.draining = False
+        self.gate: StreamGate | None = None
+        """Measures whether one more has room; None = any number up to the limit."""
 
     def start(self) -> None:
         """Begin to look after what expires."""
@@ -81,7 +84,22 @@ class LiveHub:
     @property
     def full(self) -> bool:
         """Whether a new session would be refused."""
+        return bool(self.reason_against())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether even a session that comes back from another server would be refused."""
         return self.draining or self.sessions >= self.limits.max_sessions
+
+    def reason_against(self) -> str:
+        """Why a new session would be refused; empty when it would not."""
+        if self.draining:
+            return "this server is going away"
+        if self.sessions >= self.limits.max_sessions:
+            return "this server holds as much as it can"
+        if self.gate is None:
+            return ""
+        return self.gate.reason_against(self.sessions, sum(room.lagging for room in self._rooms.values()))
 
     @property
     def may_resume(self) -> bool:
@@ -138,7 +156,7 @@ class LiveHub:
             raise SessionUnknown(_UNKNOWN, param="resume.token")
         if record.state == "closed":
             return record
-        self._check_room()
+        self._check_room(returning=True)
         snapshot = Snapshot.load(record.checkpoint.snapshot) if record.checkpoint.snapshot else None
         self._opening += 1
         try:
@@ -178,9 +196,11 @@ class LiveHub:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.store.aclose()
 
-    def _check_room(self) -> None:
-        if self.full:
-            raise Overloaded("this server is going away" if self.draining else "this server holds as much as it can")
+    def _check_room(self, *, returning: bool = False) -> None:
+        """returning: from another server, where it was let in; it is taken as long as there is any place."""
+        reason = self.reason_against()
+        if reason and (self.crowded or not returning):
+            raise Overloaded(f"{reason}; try again later")
 
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
         session = self._open_session(options, snapshot)

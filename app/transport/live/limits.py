@@ -14,6 +14,7 @@ class LiveLimits:
     """
 
     max_sessions: int = 32
+    max_load: float = 0.8
     max_message_bytes: int = 1 << 20
     max_ahead_s: float = 30.0
     start_timeout_s: float = 10.0

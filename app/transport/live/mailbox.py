@@ -37,6 +37,11 @@ class Mailbox:
         self._changed = asyncio.Event()
         self.overflowed = False
 
+    @property
+    def waiting(self) -> int:
+        """Items that nobody has taken yet, the partial not counted."""
+        return len(self._letters)
+
     def put(self, letter: Letter) -> None:
         """An event that must not be missed."""
         if len(self._letters) >= self._limit:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 
 from app.audio.limits import AudioLimits
 from app.core.times import to_samples
 from app.engine.base import Engine
+from app.engine.load import Demand
 from app.jobs.speakers import KnownSpeakers
 from app.live.rules import LiveRules
 from app.live.session import LiveSession
@@ -15,6 +17,7 @@ from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
 from app.store import Database
 from app.transport.live.endpoint import LiveService
+from app.transport.live.gate import GateRules, StreamGate
 from app.transport.live.hub import LiveHub, Voices
 from app.transport.live.limits import LiveLimits
 from app.transport.live.sql_store import SqlLiveStore
@@ -46,14 +49,19 @@ async def running(
 ) -> AsyncIterator[LiveService]:
     """The service; sessions that are open at the end stay in the store. The database stays the caller's."""
     rules = live_rules(limits, likeness)
+    demand = Demand(engine)
+    gate = StreamGate(demand, GateRules(max_load=limits.max_load), time.monotonic)
 
     def open_session(options: LiveOptions, snapshot: Snapshot | None) -> LiveSession:
-        return LiveSession(engine, options, rules, snapshot)
+        return LiveSession(demand, options, rules, snapshot)
 
     store = SqlLiveStore(database)
     hub = LiveHub(open_session, store, limits, enrolled(database))
+    hub.gate = gate
     hub.start()
+    gate.start(lambda: hub.sessions)
     try:
-        yield LiveService(hub, audio, retry_after_s=10, recheck_s=recheck_s)
+        yield LiveService(hub, demand, audio, retry_after_s=10, recheck_s=recheck_s)
     finally:
+        await gate.aclose()
         await hub.aclose()

@@ -118,8 +118,10 @@ def get_transcript(
         raise OptionInvalid(f"unknown format {format[:60]!r}; known: {', '.join(FORMATS)}, docx", param="format")
     if job.state is JobState.RUNNING and job.revision == 0:
         return _partial(services.store, job, format)
-    view = services.store.transcripts.view(job.id, revision)
-    headers = {"ETag": job.etag, **_attachment(job, ".docx" if format == "docx" else FORMATS[format].extension)}
+    number = revision or job.revision
+    view = services.store.transcripts.view(job.id, number)
+    etag = f'"{job.id}-{number}"'
+    headers = {"ETag": etag, **_attachment(job, ".docx" if format == "docx" else FORMATS[format].extension)}
     if format == "docx":
         return Response(docx.render(view, job.file_name or "Transcript"), headers=headers, media_type=docx.MEDIA_TYPE)
     return Response(FORMATS[format].render(view), headers=headers, media_type=FORMATS[format].media_type)

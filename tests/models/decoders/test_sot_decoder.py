@@ -12,15 +12,16 @@ import torch
 
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.asr.words import AsrWord
-from models.decoders import build, sot
+from models.decoders import sot
 from models.decoders.base import DecoderInput, DecoderTurn
-from models.decoders.build import DECODERS, DecoderSettings, load_decoder
+from models.decoders.build import SOT_DIR, DecoderSettings, load_decoder
 from models.decoders.cascade import REPETITION, TRUNCATED
 from models.decoders.sot import SotDecoder, SotRules, WindowRejected
 from models.errors import BadCheckpoint
+from models.named import UnknownModel
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.sot.adapters import adapters_of
-from models.sot.checkpoint import load_checkpoint, save_checkpoint
+from models.sot.checkpoint import CONFIG_FILE, load_checkpoint, save_checkpoint
 from models.sot.generate import Answer, WindowRequest
 from models.training.setup import make_model
 from tests.models.sot.tiny import ENCODER_WIDTH, tiny_asr, tiny_llm, tiny_recipe
@@ -150,7 +151,7 @@ def test_a_frame_long_turn_and_one_past_the_end(decoder: SotDecoder) -> None:
 
 
 @pytest.mark.weights
-@pytest.mark.skipif("sot" not in DECODERS, reason="no checkpoint is shipped")
+@pytest.mark.skipif(not (SOT_DIR / CONFIG_FILE).is_file(), reason="no checkpoint is shipped")
 def test_the_shipped_checkpoint_reads_a_window() -> None:
     loaded = load_decoder("sot", DecoderSettings(load_registry(), DEFAULT_WEIGHTS_DIR))
     output = loaded.decode_batch([window(3.0, 1, DecoderTurn(0, 2 * RATE, 0), DecoderTurn(RATE, 3 * RATE, 1))])[0]
@@ -164,10 +165,29 @@ def test_a_checkpoint_for_another_encoder_is_refused(asr: WhisperAsr) -> None:
         SotDecoder(asr, make_model(llm, tiny_recipe(), ENCODER_WIDTH + 8), llm.tokenizer)
 
 
-def test_a_checkpoint_that_names_another_encoder_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_checkpoint_that_names_an_unknown_encoder_is_refused(tmp_path: Path) -> None:
     trained = make_model(tiny_llm(), tiny_recipe(), ENCODER_WIDTH)
     trained.config = replace(trained.config, encoder="whisper-huge")
     save_checkpoint(tmp_path, trained, adapters_of(trained.llm))
-    monkeypatch.setattr(build, "SOT_DIR", tmp_path)
-    with pytest.raises(BadCheckpoint, match="whisper-huge"):
-        build._load_sot(DecoderSettings(load_registry(), DEFAULT_WEIGHTS_DIR))
+    with pytest.raises(UnknownModel, match="whisper-huge"):
+        load_decoder("sot", DecoderSettings(load_registry(), DEFAULT_WEIGHTS_DIR, checkpoint=tmp_path))
+
+
+def test_a_turn_wholly_beyond_its_window_is_refused(decoder: SotDecoder) -> None:
+    with pytest.raises(WindowRejected, match="beyond"):
+        decoder.decode_batch([window(2.0, 1, DecoderTurn(2 * RATE, 3 * RATE, 0))])
+
+
+@pytest.mark.parametrize(("start", "end", "share"), [(0, 2, 0.5), (1, 3, 0.5), (3, 4, 0.0), (0, 1, 0.0), (1, 2, 1.0)])
+def test_how_much_of_a_turn_is_overlapped(start: int, end: int, share: float) -> None:
+    turn, other = DecoderTurn(start * RATE, end * RATE, 0), DecoderTurn(RATE, 2 * RATE, 1)
+    assert sot.overlap_share(turn, (turn, other, DecoderTurn(0, 4 * RATE, 0))) == pytest.approx(share, abs=0.02)
+
+
+def test_turns_without_overlap_keep_the_first_pass(
+    asr: WhisperAsr, decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choosy = SotDecoder(asr, decoder.model, tiny_llm().tokenizer, SotRules(least_overlap=0.4))
+    answering(monkeypatch, spelled(choosy, "mended"))
+    turns = choosy.decode_batch([window(4.0, 1, *TURNS)])[0].turns
+    assert [[word.text for word in turn.words] == ["mended"] for turn in turns] == [True, True, False]

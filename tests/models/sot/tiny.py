@@ -20,11 +20,10 @@ from models.asr.tokens import Steering, WhisperTokens
 from models.asr.whisper import AsrSettings, WhisperAsr
 from models.sot.config import LoraSettings, ProjectorSettings, SotConfig
 from models.sot.llm import Llm
-from models.training.prepare import ENCODER
-from models.training.recipe import PerturbSettings, Recipe, TrainSettings
-from models.training.setup import LLM
+from models.training.recipe import ModelNames, PerturbSettings, Recipe, TrainSettings
 from models.training.shards import PreparedTurn, PreparedWindow, write_description, write_shard
 
+MODELS = ModelNames()
 LLM_WIDTH, ENCODER_WIDTH = 32, 16
 PROJECTOR = ProjectorSettings(hidden=24, scale=0.5)
 LORA = LoraSettings(rank=4, alpha=8.0)
@@ -70,9 +69,9 @@ def tiny_llm(seed: int = 3, width: int = LLM_WIDTH) -> Llm:
 def tiny_config(**changes: object) -> SotConfig:
     """Sizes that fit `tiny_llm` and the prepared windows."""
     values: dict[str, object] = {
-        "encoder": ENCODER,
+        "encoder": MODELS.encoder,
         "encoder_width": ENCODER_WIDTH,
-        "llm": LLM,
+        "llm": MODELS.llm,
         "llm_width": LLM_WIDTH,
         "vocab_size": 258,
         "end_token": 257,
@@ -132,7 +131,7 @@ def tiny_recipe(**train: object) -> Recipe:
 
 def write_set(folder: Path, speakers: tuple[str, str] = ("ann", "bob"), count: int = 4) -> Path:
     """A prepared set of short windows with two turns each, of which the first pass has one wrong."""
-    write_description(folder, {"encoder": ENCODER})
+    write_description(folder, {"encoder": MODELS.encoder})
     rng = np.random.default_rng(5)
     windows, states = [], []
     for number in range(count):

@@ -54,7 +54,7 @@ def test_from_training_to_the_table(folder: Path, capsys: pytest.CaptureFixture[
     assert (folder / "model" / "config.json").is_file()
     table = folder / "table.md"
     assert run(folder, "evaluate", checkpoint=folder / "model", data=folder / "held-out", out=table, show="1") == 0
-    assert table.read_text().count("\n") == 6
+    assert table.read_text().count("\n") == 7
     assert "said   'yes 0'" in capsys.readouterr().err
     again = {**made, "start_from": folder / "model", "out": folder / "more"}
     assert run(folder, "train", **again, until="1") == 0

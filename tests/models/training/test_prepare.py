@@ -46,11 +46,11 @@ def make_clips(folder: Path, prefix: str) -> Path:
 def make_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., PrepareJob]:
     (tmp_path / "clips").mkdir()
     clips = make_clips(tmp_path / "clips", "s")
-    monkeypatch.setattr(module, "load_encoder", lambda *_: tiny_asr(tmp_path))
+    monkeypatch.setattr(module, "load_asr", lambda *_: tiny_asr(tmp_path))
 
     def make(out: str = "set", held_out: tuple[Path, ...] = (), **settings: object) -> PrepareJob:
         changed = dataclasses.replace(SETTINGS, **settings)  # type: ignore[arg-type]
-        return PrepareJob(changed, {"clips": clips}, held_out, tmp_path / out, tmp_path, "cpu")
+        return PrepareJob(changed, "tiny", {"clips": clips}, held_out, tmp_path / out, tmp_path, "cpu")
 
     return make
 

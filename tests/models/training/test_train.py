@@ -12,12 +12,11 @@ import torch
 from models.training import runs
 from models.training.errors import DataInvalid, RunInvalid
 from models.training.examples import UNDISTURBED
-from models.training.prepare import ENCODER
 from models.training.recipe import PerturbSettings, Recipe
 from models.training.setup import load_examples, make_model
 from models.training.shards import PreparedTurn, PreparedWindow, write_description, write_shard
 from models.training.train import Data, Trainer, rate_share
-from tests.models.sot.tiny import ENCODER_WIDTH, tiny_llm, tiny_recipe, write_set
+from tests.models.sot.tiny import ENCODER_WIDTH, MODELS, tiny_llm, tiny_recipe, write_set
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +34,7 @@ def trainer(recipe: Recipe, prepared: Path, folder: Path, held_out: Path | None 
     model = make_model(llm, recipe, ENCODER_WIDTH)
     train = load_examples(prepared, model, llm, recipe.train.seed, runs.run_windows(folder))
     other = load_examples(held_out, model, llm, 0) if held_out else None
-    return Trainer(model, Data(train, other), recipe, folder, "cpu")
+    return Trainer(model, Data(train, other), recipe, folder)
 
 
 def quiet(_: str) -> None:
@@ -141,7 +140,7 @@ def test_rates_rise_and_fall() -> None:
 def test_it_learns_to_listen(tmp_path: Path) -> None:
     """Where only the sound tells the answers apart, they are told apart, and not without it."""
     folder = tmp_path / "set"
-    write_description(folder, {"encoder": ENCODER})
+    write_description(folder, {"encoder": MODELS.encoder})
     pattern = torch.randn((50, ENCODER_WIDTH), generator=torch.Generator().manual_seed(2))
     windows = [
         PreparedWindow(text, "x", 16_000, ("ann",), (PreparedTurn(0, 16_000, 0, text, "", 0.0),), folder)

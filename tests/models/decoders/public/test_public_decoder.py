@@ -61,6 +61,13 @@ def test_speakers_are_matched_by_common_time() -> None:
     assert decoder.counts["words"] == 5
 
 
+def test_inside_somebody_elses_turn_only_the_speaker_tells() -> None:
+    """The last segment lies in turns of both; its speaker is known from where else that one speaks."""
+    text = "[0.0][S02]one two[4.0][2.0][S01]three four five[14.0][10.0][S02]six seven[13.0]"
+    output, _ = decode(text, window((0, 4, 0), (2, 14, 1), (10, 13, 0)))
+    assert said(output) == ["one two", "three four five", "six seven"]
+
+
 def test_vibevoice_is_read_the_same_way() -> None:
     text = '[{"Start":0,"End":4,"Speaker":1,"Content":"one two"},{"Start":3,"End":8,"Speaker":0,"Content":"three"}]'
     output, _ = decode(text, window((0, 4, 7), (3, 8, 2)), kind=VIBEVOICE)
