@@ -127,7 +127,7 @@ class Recordings(threading.Thread):
             with RecordingsClient(self._url) as client:
                 for made in [client.submit(path) for path in self._files]:
                     done = client.wait(made.id)
-                    assert done.state == "done", done
+                    assert done.state == "succeeded", done
                     self.texts.append(client.transcript(done.id, "txt").content)
         except (AssertionError, CrosstalkError) as error:
             self.failure = error

@@ -10,7 +10,7 @@ import socket
 import socketserver
 import subprocess
 import threading
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 
 import pytest
 from websockets.asyncio.client import connect
@@ -124,24 +124,37 @@ def in_front_of(folder, *fakes):
             fake.server_close()
 
 
-def ask(balancer, method, path, body=None, **headers):
-    connection = http.client.HTTPConnection("127.0.0.1", balancer.port, timeout=60)
-    connection.request(method, path, body, {name.replace("_", "-"): value for name, value in headers.items()})
-    return connection.getresponse()
+@contextmanager
+def asked(port, method, path, body=None, headers=None):
+    """The answer, and its connection closed at the end."""
+    with closing(http.client.HTTPConnection("127.0.0.1", port, timeout=60)) as connection:
+        connection.request(method, path, body, headers or {})
+        with connection.getresponse() as answer:
+            yield answer
+
+
+def status_of(balancer, method, path, body=None, headers=None):
+    with asked(balancer.port, method, path, body, headers) as answer:
+        answer.read()
+        return answer.status
 
 
 def test_events_come_at_once(tmp_path):
     hold = threading.Event()
-    with in_front_of(tmp_path, Fake(200, hold)) as balancer:
-        answer = ask(balancer, "GET", "/v1/recordings/x/events")
+    events = "/v1/recordings/x/events"
+    with in_front_of(tmp_path, Fake(200, hold)) as balancer, asked(balancer.port, "GET", events) as answer:
         assert answer.readline() == b"data: first\n"
         hold.set()
         assert b"second" in answer.read()
 
 
-def test_uploads_go_through_as_they_come(tmp_path):
+UPLOADS = (("POST", "/v1/recordings"), ("PATCH", "/v1/uploads/x"))
+
+
+@pytest.mark.parametrize(("method", "path"), UPLOADS)
+def test_uploads_go_through_as_they_come(tmp_path, method, path):
     fake = Fake(202)
-    head = b"POST /v1/recordings HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nX-Is: expects-body\r\n\r\n"
+    head = f"{method} {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\nX-Is: expects-body\r\n\r\n".encode()
     with in_front_of(tmp_path, fake) as balancer, socket.create_connection(("127.0.0.1", balancer.port), 60) as sender:
         sender.sendall(head + b"12345")
         assert fake.heard.wait(60), "the replica hears of it before the body is whole"
@@ -149,17 +162,18 @@ def test_uploads_go_through_as_they_come(tmp_path):
         assert b" 202 " in sender.recv(100)
 
 
-def test_a_get_goes_to_the_next_replica_and_a_post_does_not(tmp_path):
+def test_a_get_goes_to_the_next_replica_and_an_upload_does_not(tmp_path):
     full, ready = Fake(503), Fake(200)
     with in_front_of(tmp_path, full, ready) as balancer:
-        assert {ask(balancer, "GET", f"/v1/recordings?n={number}").status for number in range(4)} == {200}
+        assert {status_of(balancer, "GET", f"/v1/recordings?n={number}") for number in range(4)} == {200}
     assert len(ready.asked) == 4
     assert full.asked, "the full one was never asked"
     full, also = Fake(503), Fake(503)
-    (tmp_path / "posts").mkdir()
-    with in_front_of(tmp_path / "posts", full, also) as balancer:
-        assert ask(balancer, "POST", "/v1/recordings", b"sound").status == 503
-        assert len(full.asked) + len(also.asked) == 1
+    (tmp_path / "uploads").mkdir()
+    with in_front_of(tmp_path / "uploads", full, also) as balancer:
+        for number, (method, path) in enumerate(UPLOADS, 1):
+            assert status_of(balancer, method, path, b"sound") == 503
+            assert len(full.asked) + len(also.asked) == number
 
 
 def test_a_dead_replica_costs_nothing(tmp_path):
@@ -168,7 +182,7 @@ def test_a_dead_replica_costs_nothing(tmp_path):
     dead.server_close()
     balancer = Balancer(tmp_path, [dead.port, ready.port])
     try:
-        assert {ask(balancer, "POST", "/v1/recordings", b"sound").status for _ in range(4)} == {200}
+        assert {status_of(balancer, "POST", "/v1/recordings", b"sound") for _ in range(4)} == {200}
     finally:
         balancer.close()
         ready.shutdown()
@@ -179,7 +193,7 @@ def test_a_dead_replica_costs_nothing(tmp_path):
 def test_every_request_has_an_id(tmp_path, given, kept):
     fake = Fake(200)
     with in_front_of(tmp_path, fake) as balancer:
-        ask(balancer, "GET", "/v1/models?token=secret", **({} if given is None else {"X-Request-ID": given})).read()
+        status_of(balancer, "GET", "/v1/models?token=secret", None, {} if given is None else {"X-Request-ID": given})
     told = re.search(r"X-Request-ID: (\S+)\r\n", fake.asked[0])[1]
     assert (told == given) is kept
     assert re.fullmatch(r"[A-Za-z0-9._-]{8,64}", told)
@@ -191,13 +205,8 @@ def test_every_request_has_an_id(tmp_path, given, kept):
 def test_what_is_not_for_strangers_and_what_is_too_large(tmp_path):
     fake = Fake(200)
     with in_front_of(tmp_path, fake) as balancer:
-        assert ask(balancer, "GET", "/metrics").status == 404
-        declared = str(2 * 1024**3)
-        connection = http.client.HTTPConnection("127.0.0.1", balancer.port, timeout=60)
-        connection.putrequest("POST", "/v1/recordings")
-        connection.putheader("Content-Length", declared)
-        connection.endheaders()
-        assert connection.getresponse().status == 413
+        assert status_of(balancer, "GET", "/metrics") == 404
+        assert status_of(balancer, "POST", "/v1/recordings", b"", {"Content-Length": str(2 * 1024**3)}) == 413
     assert fake.asked == []
 
 
@@ -205,9 +214,8 @@ def test_sockets_are_upgraded_and_spread(tmp_path, postgres):
     environment = {"CROSSTALK_DATA_DIR": str(tmp_path / "data"), "CROSSTALK_STORE__URL": postgres.database()}
 
     def held(replica):
-        connection = http.client.HTTPConnection("127.0.0.1", replica.port, timeout=60)
-        connection.request("GET", "/readyz")
-        return json.load(connection.getresponse())["live_sessions"]
+        with asked(replica.port, "GET", "/readyz") as answer:
+            return json.load(answer)["live_sessions"]
 
     async def talk(balancer, replicas):
         sockets = [await connect(balancer.live_url) for _ in range(4)]
