@@ -34,6 +34,10 @@ class LiveStitcher:
         self._given = [*self._given, *fresh][-KEPT_TURNS:]
         return self._inner.segments(fresh)
 
+    def said(self, speaker: int) -> list[Word]:
+        """A speaker's words among the last turns given out, in order of time."""
+        return [word for turn in self._given if turn.turn.speaker == speaker for word in turn.words]
+
     def preview(self, item: Decoded) -> list[DecodedTurn]:
         """The turns of an answer without the words that are out already; changes nothing."""
         return self._fresh(item)

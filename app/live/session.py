@@ -29,7 +29,6 @@ from app.core.state import BadState, State
 from app.core.types import (
     Decoded,
     DecodeRequest,
-    DecodeTurn,
     FloatArray,
     Frames,
     LocalDiarization,
@@ -216,7 +215,7 @@ class LiveSession:
         for window in self._windower.cut():
             self._items.put_nowait(_Item("window", window.end, window, cut=True))
             return
-        # The last regular window ends here, but it was not worked on as the last: hear nothing anew, only commit.
+        # The last regular window ends here: hear nothing anew, only commit.
         self._items.put_nowait(_Item("window", self._sound.end, None, cut=True))
 
     async def _work(self) -> None:
@@ -252,8 +251,7 @@ class LiveSession:
         self._give_marks()
 
     async def _window(self, item: _Item, local: LocalDiarization | None) -> None:
-        for plan in self._blocks.take(item.window, local, item.cut):
-            self._write(await self._decode(plan))
+        shown = await self._decode_all(item, local)
         if item.window is not None:
             named = self._blocks.name_known()
             if named is not None:
@@ -270,10 +268,22 @@ class LiveSession:
         if item.window is not None:
             self._after = self._windower.after(item.window)
             self._acknowledge(item.window.end, at_once=False)
-        if self._items.empty() and not item.cut:
-            self._show()
-        elif item.cut:
+        if item.cut:
             self._give_partial(())
+        elif self._items.empty() and not shown:
+            self._show()
+
+    async def _decode_all(self, item: _Item, local: LocalDiarization | None) -> bool:
+        """Everything that this window makes final; whether open turns were shown with it."""
+        for plan in self._blocks.take(item.window, local, item.cut):
+            self._write(self._blocks.stitch(await self._decode(plan)))
+        going_on = None if item.cut else self._blocks.peek()
+        if going_on is None:
+            return False
+        segments, left = self._blocks.commit(await self._decode(going_on))
+        self._write(segments)
+        self._give_partial(left)
+        return True
 
     async def _decode(self, plan: Plan) -> Decoded:
         decoded = await self._engine.decode(self._request(plan, Urgency.LIVE))
@@ -284,8 +294,8 @@ class LiveSession:
         sound, names = self._sound.read(plan.start, plan.end), self._options.hotwords
         return DecodeRequest(plan.index, plan.start, sound, plan.turns, self._language, names, urgency=urgency)
 
-    def _write(self, decoded: Decoded) -> None:
-        for segment in self._blocks.stitch(decoded):
+    def _write(self, segments: list[Segment]) -> None:
+        for segment in segments:
             self._kept.append(segment)
             self._outbox.put(Final(segment))
         left = []
@@ -338,17 +348,10 @@ class LiveSession:
         under_way = self._partial is not None and not self._partial.done()
         if not self._options.partials or under_way or now < self._partial_after:
             return
-        turns = self._blocks.open_turns()
-        if not turns:
-            self._give_partial(())
-            return
-        end = self._sound.end
-        start = max(turns[0].start - self._rules.margin_samples, end - self._engine.spec.max_decode_samples)
-        start = max(start, self._sound.start)
-        asked = tuple(DecodeTurn(max(t.start, start), min(t.end, end), t.speaker, open=True) for t in turns)
-        asked = tuple(turn for turn in asked if turn.start < turn.end)
-        request = self._request(Plan(-1, start, end, asked), Urgency.TENTATIVE)
-        self._partial = asyncio.ensure_future(self._ask_partial(request, now))
+        plan = self._blocks.show(self._sound.end)
+        if plan is None:
+            return self._give_partial(())
+        self._partial = asyncio.ensure_future(self._ask_partial(self._request(plan, Urgency.TENTATIVE), now))
 
     async def _ask_partial(self, request: DecodeRequest, began: float) -> None:
         try:
@@ -358,12 +361,7 @@ class LiveSession:
             return
         now = time.monotonic()
         self._partial_after = now + (now - began) / 2
-        self._give_partial(
-            tuple(
-                Segment(f"open-{i}", t.turn.speaker, t.words[0].start, t.words[-1].end, t.words, t.flags)
-                for i, t in enumerate(self._blocks.tentative(decoded))
-            )
-        )
+        self._give_partial(self._blocks.tentative(decoded))
 
     def _give_partial(self, segments: tuple[Segment, ...]) -> None:
         if segments != self._tail:

@@ -21,7 +21,8 @@ import pytest
 
 from app.audio.spool import Spool
 from app.core.live_windows import LiveWindower
-from app.core.types import DecodeRequest, FloatArray, Frames, Segment, Word
+from app.core.plan import Plan
+from app.core.types import Decoded, DecodeRequest, FloatArray, Frames, Segment, Word
 from app.live.blocks import LiveBlocks
 from app.live.rules import LiveRules
 from app.live.session import LiveSession
@@ -76,16 +77,22 @@ def all_at_once(sound: FloatArray) -> list[Segment]:
     windower = LiveWindower(SPEC.window_samples, blocks.step_samples, rules.reach_samples, SPEC.grid.step)
     windows = windower.push(Frames(0, sound))
     last = windower.flush()
-    segments = []
-    for window, cut in [*((it, False) for it in windows), *((it, True) for it in last)] or [(None, True)]:
+    segments = list[Segment]()
+
+    def decode(plan: Plan) -> Decoded:
+        request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
+        return worker.decode_batch([request])[0]
+
+    for window, cut in [
+        *((it, False) for it in windows),
+        *((it, True) for it in last),
+        *([] if last else [(None, True)]),
+    ]:
         local = None if window is None else worker.diarize_batch([window])[0]
         for plan in blocks.take(window, local, cut):
-            request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
-            segments += blocks.stitch(worker.decode_batch([request])[0])
-    if not last:
-        for plan in blocks.take(None, None, cut=True):
-            request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
-            segments += blocks.stitch(worker.decode_batch([request])[0])
+            segments += blocks.stitch(decode(plan))
+        if not cut and (plan := blocks.peek()) is not None:
+            segments += blocks.commit(decode(plan))[0]
     return segments
 
 
