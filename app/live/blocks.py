@@ -65,7 +65,7 @@ class LiveBlocks:
     def take(self, window: Window | None, local: LocalDiarization | None, cut: bool) -> list[Plan]:
         """One window's diarization, or none; `cut`: everything so far becomes final. Plans to decode, in order."""
         labels = [] if local is None else self._tracker.push(local)
-        activities = [activity for labelled in labels for activity in self._timeline.push(labelled)]
+        activities = [it for labelled in labels for it in self._timeline.push(labelled, self._hold(labelled.end))]
         if cut:
             activities += self._timeline.cut()
         turns = [turn for activity in activities for turn in self._turns.push(activity)]
@@ -95,6 +95,11 @@ class LiveBlocks:
         """What to decode to show open turns, with the sound that ends at `end`; None without any."""
         turns = self._preview()
         return self._continued.reach_back(self._planner.peek(turns, end, index=-1)) if turns else None
+
+    def _hold(self, end: int) -> int | None:
+        """Nothing from here on is decided yet, as somebody unknown has begun to speak."""
+        first = self._tracker.undecided
+        return None if first is None else max(first, end - self._rules.right_samples - self._rules.undecided_samples)
 
     def _remember(self, window: Window) -> None:
         """Keep the voices that the next window will not hear again."""

@@ -19,6 +19,8 @@ class LiveRules:
     step_samples: a diarization window every so much sound (rounded down to the frame grid).
     reach_samples: how far back from its end each window listens for voices.
     right_samples: a frame's speaker is decided once this much sound behind it was heard.
+    undecided_samples: while somebody speaks whose voice is not known yet, what is said since then is decided by so much
+        later at most.
     turns: `max_samples` is how long a turn may stay open in which no word can be made final (laughter, song); it is
         then cut at the deepest dip in its second half.
     commit: when a turn that goes on is made final up to a word.
@@ -37,6 +39,7 @@ class LiveRules:
     step_samples: int = SAMPLE_RATE
     reach_samples: int = 4 * SAMPLE_RATE
     right_samples: int = 5 * SAMPLE_RATE // 4
+    undecided_samples: int = 0
     edge_samples: int = SAMPLE_RATE // 2
     turns: TurnRules = field(default_factory=lambda: TurnRules(max_samples=10 * SAMPLE_RATE))
     commit: CommitRules = field(default_factory=CommitRules)

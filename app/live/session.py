@@ -8,13 +8,12 @@
 
 Windows are worked on strictly one after the other (diarize, turns, decode, stitch), so finals, their ids and revisions
 depend on the sound and the places of `flush` alone, never on packets or speed; a snapshot between two windows is
-exact. Partials depend on speed: one decode in flight at most, only when no sound waits, at most half the time.
+exact. Partials depend on speed (`tail.py`): one decode in flight at most, and only when no sound waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -26,6 +25,7 @@ import numpy as np
 from app.core.live_windows import LiveWindower
 from app.core.plan import Plan
 from app.core.state import BadState, State
+from app.core.times import SAMPLE_RATE
 from app.core.types import (
     Decoded,
     DecodeRequest,
@@ -44,6 +44,7 @@ from app.live.outbox import Outbox
 from app.live.rules import LiveRules
 from app.live.snapshot import BadSnapshot, Snapshot
 from app.live.sound import Sound
+from app.live.tail import Tail, TailPorts
 from app.live.updates import (
     Ack,
     Final,
@@ -98,9 +99,10 @@ class LiveSession:
         self._marks: list[tuple[int, str]] = []
         self._asked_marks = self._asked_flushes = 0
         self._kept: deque[Segment] = deque(maxlen=self._rules.max_kept)
-        self._tail: tuple[Segment, ...] = ()
-        self._partial: asyncio.Task[None] | None = None
-        self._partial_after = 0.0
+        decode, read = self._engine.decode, self._blocks.tentative
+        ports = TailPorts(self._look, decode, read, self._free, self._give_partial, self._fail)
+        self._tail = Tail(ports, self._blocks.step_samples / SAMPLE_RATE)
+        self._working = False
         self._error: BaseException | None = None
         self._stopped = False
         self._worker: asyncio.Task[None] | None = None
@@ -193,9 +195,10 @@ class LiveSession:
     async def aclose(self) -> None:
         """Stop working at once. May be called again."""
         self._stopped = True
-        tasks = [task for task in (self._worker, self._partial) if task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = self._tail.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
+            tasks.append(self._worker)
         await asyncio.gather(*tasks, return_exceptions=True)
         self._outbox.close()
 
@@ -251,6 +254,7 @@ class LiveSession:
         self._give_marks()
 
     async def _window(self, item: _Item, local: LocalDiarization | None) -> None:
+        self._working = True
         shown = await self._decode_all(item, local)
         if item.window is not None:
             named = self._blocks.name_known()
@@ -268,10 +272,11 @@ class LiveSession:
         if item.window is not None:
             self._after = self._windower.after(item.window)
             self._acknowledge(item.window.end, at_once=False)
+        self._working = False
         if item.cut:
-            self._give_partial(())
-        elif self._items.empty() and not shown:
-            self._show()
+            self._tail.give(())
+        elif self._items.empty() and not shown and self._options.partials:
+            self._tail.show()
 
     async def _decode_all(self, item: _Item, local: LocalDiarization | None) -> bool:
         """Everything that this window makes final; whether open turns were shown with it."""
@@ -282,7 +287,7 @@ class LiveSession:
             return False
         segments, left = self._blocks.commit(await self._decode(going_on))
         self._write(segments)
-        self._give_partial(left)
+        self._tail.give(left)
         return True
 
     async def _decode(self, plan: Plan) -> Decoded:
@@ -299,12 +304,12 @@ class LiveSession:
             self._kept.append(segment)
             self._outbox.put(Final(segment))
         left = []
-        for segment in self._tail:
+        for segment in self._tail.segments:
             after = self._blocks.committed(segment.speaker)
             words = tuple(word for word in segment.words if (word.start + word.end) // 2 >= after)
             if words:
                 left.append(Segment(segment.id, segment.speaker, words[0].start, segment.end, words, segment.flags))
-        self._give_partial(tuple(left))
+        self._tail.give(tuple(left))
 
     def _flushed(self, item: _Item) -> None:
         if self._after is not None:
@@ -342,32 +347,16 @@ class LiveSession:
         except (BadState, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadSnapshot(f"the snapshot is damaged: {error}") from error
 
-    def _show(self) -> None:
-        """Ask for the tentative tail, unless that is under way or would take more than half the time."""
-        now = time.monotonic()
-        under_way = self._partial is not None and not self._partial.done()
-        if not self._options.partials or under_way or now < self._partial_after:
-            return
+    def _look(self) -> DecodeRequest | None:
         plan = self._blocks.show(self._sound.end)
-        if plan is None:
-            return self._give_partial(())
-        self._partial = asyncio.ensure_future(self._ask_partial(self._request(plan, Urgency.TENTATIVE), now))
+        return None if plan is None else self._request(plan, Urgency.TENTATIVE)
 
-    async def _ask_partial(self, request: DecodeRequest, began: float) -> None:
-        try:
-            decoded = await self._engine.decode(request)
-        except Exception as error:  # noqa: BLE001 - the session's edge, as in `_work`
-            self._fail(error)
-            return
-        now = time.monotonic()
-        self._partial_after = now + (now - began) / 2
-        self._give_partial(self._blocks.tentative(decoded))
+    def _free(self) -> bool:
+        return not self._working and self._items.empty() and not self._stopped
 
     def _give_partial(self, segments: tuple[Segment, ...]) -> None:
-        if segments != self._tail:
-            self._tail = segments
-            if self._options.partials:
-                self._outbox.put(Partial(segments))
+        if self._options.partials:
+            self._outbox.put(Partial(segments))
 
     def _give_marks(self) -> None:
         settled = self._blocks.settled()
@@ -380,9 +369,8 @@ class LiveSession:
         self._outbox.put(Marked(mark[1]))
 
     async def _finish(self, end: int) -> None:
-        if self._partial is not None:
-            self._partial.cancel()
-        self._give_partial(())
+        self._tail.cancel()
+        self._tail.give(())
         for mark in list(self._marks):
             self._give_mark(mark)
         view = TranscriptView(end, self._language, tuple(self._kept), (), dict(self._blocks.names))
