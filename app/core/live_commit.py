@@ -23,6 +23,8 @@ class CommitRules:
     """Times in samples.
 
     open_samples: a turn that goes on is made final up to a word once so much of it is decided.
+    together_samples: the same where somebody else speaks as well: what is said at once is told apart better with more
+        sound.
     guard_samples: words that end closer than this to where it is decided stay open: more sound may change them.
     back_samples: how much in front of a cut is decoded again with what follows.
     drift_samples: how far the place of a cut may move from one decoding to the next.
@@ -31,6 +33,7 @@ class CommitRules:
     """
 
     open_samples: int = 2 * SAMPLE_RATE
+    together_samples: int = 5 * SAMPLE_RATE
     guard_samples: int = 3 * SAMPLE_RATE // 10
     back_samples: int = 2 * SAMPLE_RATE
     drift_samples: int = 6 * SAMPLE_RATE // 10

@@ -87,14 +87,15 @@ class LiveBlocks:
 
     def peek(self) -> Plan | None:
         """What to decode so that turns that go on become final up to a word; None when it is not time for any."""
-        if not self._turns.ripe(self._rules.commit.open_samples):
+        if not self._ripe():
             return None
         return self._continued.reach_back(self._planner.peek(self._preview(), self._end))
 
     def show(self, end: int) -> Plan | None:
         """What to decode to show open turns, with the sound that ends at `end`; None without any."""
         turns = self._preview()
-        return self._continued.reach_back(self._planner.peek(turns, end, index=-1)) if turns else None
+        before = self._rules.shown_before_samples
+        return self._continued.reach_back(self._planner.glance(turns, end, before)) if turns else None
 
     def _hold(self, end: int) -> int | None:
         """Nothing from here on is decided yet, as somebody unknown has begun to speak."""
@@ -146,6 +147,16 @@ class LiveBlocks:
         """Turns that are not final, as they look now, of the tracker's speakers."""
         return self._turns.preview(self._timeline.tentative())
 
+    def _ripe(self) -> list[Turn]:
+        """Turns that go on of which a part may be final."""
+        rules, waiting = self._rules.commit, self._turns.waiting()
+        return [
+            turn
+            for turn in self._turns.ripe(rules.open_samples)
+            if turn.end - turn.start >= rules.together_samples
+            or not any(it.speaker != turn.speaker and it.start < turn.end and turn.start < it.end for it in waiting)
+        ]
+
     def _commit_until(self, speaker: int, end: int) -> None:
         self._committed[speaker] = max(end, self._committed.get(speaker, 0))
 
@@ -160,7 +171,7 @@ class LiveBlocks:
     def commit(self, decoded: Decoded) -> tuple[list[Segment], tuple[Segment, ...]]:
         """Segments that the answer to a `peek` completes, and what is left of it, as `tentative` gives it."""
         frontier, final, left = self._frontier(), list[DecodedTurn](), list[DecodedTurn]()
-        ripe = {turn.speaker: turn.start for turn in self._turns.ripe(self._rules.commit.open_samples)}
+        ripe = {turn.speaker: turn.start for turn in self._ripe()}
         for turn in self._fresh(decoded).turns:
             begin = ripe.get(turn.turn.speaker)
             parts = self._continued.divide(turn, frontier) if begin == turn.turn.start else None

@@ -261,9 +261,7 @@ class LiveSession:
             if named is not None:
                 self._outbox.put(named)
         if self._blocks.due(item.position):
-            revision = await asyncio.to_thread(self._blocks.revise, item.position)
-            if revision is not None:
-                self._outbox.put(revision)
+            await self._revise(item.position)
         self._done = max(self._done, item.position)
         self._moved.set()
         self._outbox.put(Progress(self._sound.end, self._blocks.settled()))
@@ -277,6 +275,11 @@ class LiveSession:
             self._tail.give(())
         elif self._items.empty() and not shown and self._options.partials:
             self._tail.show()
+
+    async def _revise(self, position: int) -> None:
+        revision = await asyncio.to_thread(self._blocks.revise, position)
+        if revision is not None:
+            self._outbox.put(revision)
 
     async def _decode_all(self, item: _Item, local: LocalDiarization | None) -> bool:
         """Everything that this window makes final; whether open turns were shown with it."""
@@ -369,6 +372,7 @@ class LiveSession:
         self._outbox.put(Marked(mark[1]))
 
     async def _finish(self, end: int) -> None:
+        await self._revise(end)
         self._tail.cancel()
         self._tail.give(())
         for mark in list(self._marks):

@@ -90,7 +90,7 @@ def test_a_peek_is_not_remembered_but_what_was_written_of_it_is() -> None:
     plan = planner.peek([Turn(40_000, 90_000, 1)], 96_000)
     assert (plan.start, plan.end, plan.index) == (8_000, 96_000, 0)
     assert [(t.start, t.end, t.ask, t.open) for t in plan.turns] == [(40_000, 90_000, True, True)]
-    assert planner.peek([Turn(40_000, 90_000, 1)], 96_000, index=-1).index == -1
+    assert planner.glance([Turn(40_000, 90_000, 1)], 96_000, 16_000).start == 24_000
     planner.note(Turn(40_000, 80_000, 1))
     again = planner.peek([Turn(80_000, 110_000, 1)], 112_000)
     assert again.index == 1
