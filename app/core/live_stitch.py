@@ -11,7 +11,7 @@ from app.core.state import BadState, State
 from app.core.stitch import Stitcher, StitchRules
 from app.core.types import Decoded, DecodedTurn, DecodeTurn, Segment, Word
 
-KEPT_TURNS = 12
+KEPT_TURNS = 24
 """Turns given out that new words are compared with."""
 
 
