@@ -72,12 +72,17 @@ def live(sound: FloatArray, packets: list[int]) -> list[Segment]:
 
 def all_at_once(sound: FloatArray) -> list[Segment]:
     """The same windows from a list, no session, no clock, no engine thread."""
+    return [segment for _, segment in given_at(sound)]
+
+
+def given_at(sound: FloatArray) -> list[tuple[int, Segment]]:
+    """The same, each with the end of the sound by which it was given."""
     rules, worker = LiveRules(), FakeWorker()
     blocks = LiveBlocks(SPEC, LiveOptions(language="en", partials=False), rules)
     windower = LiveWindower(SPEC.window_samples, blocks.step_samples, rules.reach_samples, SPEC.grid.step)
     windows = windower.push(Frames(0, sound))
     last = windower.flush()
-    segments = list[Segment]()
+    found = list[tuple[int, Segment]]()
 
     def decode(plan: Plan) -> Decoded:
         request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
@@ -89,11 +94,12 @@ def all_at_once(sound: FloatArray) -> list[Segment]:
         *([] if last else [(None, True)]),
     ]:
         local = None if window is None else worker.diarize_batch([window])[0]
+        end = len(sound) if window is None else window.end
         for plan in blocks.take(window, local, cut):
-            segments += blocks.stitch(decode(plan))
+            found += [(end, segment) for segment in blocks.stitch(decode(plan))]
         if not cut and (plan := blocks.peek()) is not None:
-            segments += blocks.commit(decode(plan))[0]
-    return segments
+            found += [(end, segment) for segment in blocks.commit(decode(plan))[0]]
+    return found
 
 
 def batch(sound: FloatArray, folder: Path) -> tuple[Segment, ...]:
@@ -150,3 +156,12 @@ def test_the_words_of_every_speaker_are_those_of_the_recording(seed: int, tmp_pa
             assert abs(word.start - other.start) <= NEAR_SAMPLES
             assert abs(word.end - other.end) <= NEAR_SAMPLES
     assert sum(map(len, got.values())) == sum(len(line.text.split()) for line in lines)
+
+
+def test_a_monologue_is_final_while_it_goes_on() -> None:
+    """No word waits for the end of its turn, and each piece begins where the last one ended, to the word."""
+    line = Line(0.5, 0, " ".join(VOCABULARY[i % len(VOCABULARY)] for i in range(60)))
+    found = given_at(meeting([line], line.end_s + 1.0))
+    assert [word.text for _, segment in found for word in segment.words] == line.text.split()
+    assert max(end - word.end for end, segment in found for word in segment.words) < 4.5 * 16_000
+    assert len(found) > line.end_s / 3
