@@ -38,6 +38,8 @@ from app.errors import (
     SpeakerNotFound,
     StoreFull,
     StoreUnavailable,
+    UploadConflict,
+    UploadNotFound,
 )
 
 _log = logging.getLogger(__name__)
@@ -53,6 +55,8 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     BlobMissing: HTTPStatus.GONE,
     JobNotFound: HTTPStatus.NOT_FOUND,
     SpeakerNotFound: HTTPStatus.NOT_FOUND,
+    UploadNotFound: HTTPStatus.NOT_FOUND,
+    UploadConflict: HTTPStatus.CONFLICT,
     JobStateInvalid: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
@@ -124,11 +128,11 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
 def install(app: FastAPI, retry_after_s: int) -> None:
     """Answer every error of `app` with OpenAI's body."""
 
-    def known(_request: Request, error: Exception) -> Response:
+    def known(request: Request, error: Exception) -> Response:
         problem = problem_of(error, retry_after_s)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
-        return problem.response()
+        return _with_headers(request, problem.response())
 
     def by_framework(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -136,11 +140,12 @@ def install(app: FastAPI, retry_after_s: int) -> None:
         code = status.phrase.lower().replace(" ", "_").replace("-", "_")
         return Problem(status, code, str(error.detail), headers=error.headers or {}).response()
 
-    def invalid(_request: Request, error: Exception) -> Response:
+    def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:]) or None
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param).response()
+        problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param)
+        return _with_headers(request, problem.response())
 
     def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=499)
@@ -150,6 +155,16 @@ def install(app: FastAPI, retry_after_s: int) -> None:
     app.add_exception_handler(HTTPException, by_framework)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(ClientGone, gone)
+
+
+def always_send(request: Request, headers: Mapping[str, str]) -> None:
+    """Headers that the answer has also when it is an error."""
+    request.state.always_sent = headers
+
+
+def _with_headers(request: Request, response: Response) -> Response:
+    response.headers.update(getattr(request.state, "always_sent", {}))
+    return response
 
 
 def _retry(status: int, retry_after_s: int) -> Mapping[str, str]:
