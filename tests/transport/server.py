@@ -40,9 +40,10 @@ def wav(samples=None, rate: int = 16_000) -> bytes:
     return buffer.getvalue()
 
 
-def settings(tmp_path, server=None, limits=None, live=None) -> Settings:
-    """Defaults but for what is given."""
+def settings(tmp_path, server=None, limits=None, live=None, **groups) -> Settings:
+    """Defaults but for what is given; groups: further ones, ready made."""
     return Settings(
+        **groups,
         data_dir=tmp_path / "data",
         server=ServerGroup(**(server or {})),
         limits=LimitsGroup(**(limits or {})),
