@@ -27,9 +27,16 @@ CrosstalkError
 │   ├── SpeakerNotFound            speaker_not_found     no such known speaker
 │   ├── AttemptsExhausted          attempts_exhausted    the job ended its worker too often
 │   └── WindowTimeout              window_timeout        the models did not answer a window in time
+├── AccessError                    who asks may not have this
+│   ├── KeyInvalid                 invalid_api_key       no key, or a wrong, expired or revoked one; tokens alike
+│   ├── ScopeMissing               scope_missing         the key is good, but not for this
+│   ├── LimitReached               limit_reached         the key's rate, concurrency or minutes of sound
+│   ├── KeyNotFound                key_not_found         no such API key
+│   └── ShareNotFound              share_not_found       no such link for viewers
 └── EngineError                    the models failed
     ├── EngineFailed               engine_failed         a batch raised; the cause is chained
     ├── EngineClosed               engine_closed         asked after close
+    ├── EngineUnavailable          engine_unavailable    no inference worker could be reached, or none answered in time
     └── Overloaded                 overloaded            more work than may wait
 """
 
@@ -147,6 +154,36 @@ class WindowTimeout(JobError):
     code = "window_timeout"
 
 
+class AccessError(CrosstalkError):
+    code = "access_error"
+
+
+class KeyInvalid(AccessError):
+    code = "invalid_api_key"
+
+
+class ScopeMissing(AccessError):
+    code = "scope_missing"
+
+
+class LimitReached(AccessError):
+    """`retry_after_s`: when another try may pass."""
+
+    code = "limit_reached"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 60) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+
+class KeyNotFound(AccessError):
+    code = "key_not_found"
+
+
+class ShareNotFound(AccessError):
+    code = "share_not_found"
+
+
 class EngineError(CrosstalkError):
     code = "engine_error"
 
@@ -157,6 +194,10 @@ class EngineFailed(EngineError):
 
 class EngineClosed(EngineError):
     code = "engine_closed"
+
+
+class EngineUnavailable(EngineError):
+    code = "engine_unavailable"
 
 
 class Overloaded(EngineError):

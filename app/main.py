@@ -12,22 +12,39 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
+from fastapi.middleware.cors import CORSMiddleware
 
+from app.access import Access
 from app.engine.base import Engine
+from app.engine.readiness import Readiness
 from app.jobs.store import Store
 from app.jobs.worker import Worker
 from app.live.session import LiveSession
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
+from app.transport.access import routes as access_routes
+from app.transport.access.guard import Guard
+from app.transport.access.headers import SecurityHeaders
 from app.transport.admission import Admission
 from app.transport.deps import Services, Timings
 from app.transport.listen import endpoint as listen
 from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
+from app.transport.live import shares
 from app.transport.recordings import routes as recordings
 from app.version import installed_version
-from app.wiring import audio_limits, build_from, live_limits, store_from, webhook_rules, work_dir, worker_rules
+from app.wiring import (
+    access_rules,
+    audio_limits,
+    build_from,
+    guard_rules,
+    live_limits,
+    store_from,
+    webhook_rules,
+    work_dir,
+    worker_rules,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +70,9 @@ def create_app(
         worker = Worker(store, workplace(settings, running), worker_rules(settings))
         services = make_services(settings, running, store, worker)
         app.state.services = services
+        app.state.access = Access(store.database, access_rules(settings))
+        if settings.access.required and not await asyncio.to_thread(app.state.access.keys.any):
+            _log.warning("API keys are required and there is none yet: crosstalk keys create --name NAME")
         removed = uploads.sweep(services.upload_dir)
         if removed:
             _log.info("removed %d uploads that an earlier server left behind", removed)
@@ -65,10 +85,11 @@ def create_app(
                 store.database,
                 live_limits(settings),
                 audio_limits(settings),
-                settings.live.origins,
+                settings.jobs.speaker_likeness,
+                settings.access.recheck_s,
             ) as live:
                 app.state.live = live
-                app.state.listen = listen_service(settings, running, live)
+                app.state.listen = listen_service(settings, live.engine, live)
                 yield
         finally:
             await worker.aclose()
@@ -77,12 +98,36 @@ def create_app(
                 await running.aclose()
             await asyncio.to_thread(store.database.close)
 
-    app = FastAPI(title="Crosstalk", version=installed_version(), description=DESCRIPTION, lifespan=lifespan)
+    # The pages for the API load scripts from elsewhere: never beside a page that holds somebody's key.
+    app = FastAPI(
+        title="Crosstalk",
+        version=installed_version(),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        docs_url=None if settings.access.required else "/docs",
+        redoc_url=None if settings.access.required else "/redoc",
+    )
     problems.install(app, settings.server.retry_after_s)
-    for module in (openai_api, openai_models, recordings, speakers, live_endpoint, listen, health):
+    add_guard(app, settings)
+    live_routes = (live_endpoint, shares, listen)
+    for module in (openai_api, openai_models, recordings, speakers, *live_routes, access_routes, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
     return app
+
+
+def add_guard(app: FastAPI, settings: Settings) -> None:
+    """What every request passes: headers, then CORS, then the guard, then the routes."""
+    app.add_middleware(Guard, rules=guard_rules(settings))
+    if settings.access.origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(settings.access.origins),
+            allow_methods=("GET", "POST", "PATCH", "DELETE"),
+            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "Range"),
+            expose_headers=("ETag", "Location", "Retry-After", "X-Crosstalk-Partial", "X-Crosstalk-Ignored"),
+        )
+    app.add_middleware(SecurityHeaders, secure=settings.server.tls_certfile is not None)
 
 
 def workplace(settings: Settings, engine: Engine) -> Workplace:
@@ -91,13 +136,14 @@ def workplace(settings: Settings, engine: Engine) -> Workplace:
 
 
 def listen_service(settings: Settings, engine: Engine, live: live_endpoint.LiveService) -> listen.ListenService:
-    """What /v1/listen works with; as many sessions as on /v1/live, counted apart and not kept for a resume."""
+    """What /v1/listen works with: guests of the live hub, under its limits, and not kept for a resume."""
+    rules = live_service.live_rules(live.hub.limits, settings.jobs.speaker_likeness)
     return listen.ListenService(
-        open_session=lambda options: LiveSession(engine, options, live_service.live_rules(live.hub.limits)),
+        open_session=lambda options: LiveSession(engine, options, rules),
+        hub=live.hub,
         limits=audio_limits(settings),
         model=f"crosstalk-{engine.spec.decoder}",
         version=installed_version(),
-        max_sessions=live.hub.limits.max_sessions,
     )
 
 
@@ -109,7 +155,7 @@ def make_services(settings: Settings, engine: Engine, store: Store, worker: Work
         store=store,
         job_engine=worker.engine,
         admission=Admission(server.max_transcriptions, server.max_waiting_transcriptions),
-        readiness=health.Readiness(engine, server.probe_interval_s, server.probe_timeout_s),
+        readiness=Readiness(engine, server.probe_interval_s, server.probe_timeout_s),
         upload_limits=uploads.UploadLimits(
             limits.max_upload_bytes, limits.max_field_bytes, server.upload_stall_timeout_s
         ),

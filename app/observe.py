@@ -11,6 +11,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TextIO
 
+from app.redact import Redact
+
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "color_message", "taskName"}
 
 
@@ -40,6 +42,7 @@ def set_up_logging(level: str, style: str, stream: TextIO | None = None) -> None
         handler.setFormatter(JsonFormatter())
     else:
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)-7s %(name)s: %(message)s"))
+    handler.addFilter(Redact())
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())

@@ -38,13 +38,15 @@ from app.core.types import (
     Window,
 )
 from app.core.windows import Windower
+from app.engine.about import capacity_of
 from app.engine.base import Engine
 from app.pipeline import in_order
 
 
 @dataclass(frozen=True, slots=True)
 class SessionRules:
-    """How the blocks are set. Times in samples at 16 kHz."""
+    """How the blocks are set. Times in samples at 16 kHz. max_in_flight: requests to the engine at once; more, up to
+    most_in_flight, where the engine works on more."""
 
     step_samples: int = 2 * SAMPLE_RATE
     edge_samples: int = SAMPLE_RATE // 2
@@ -54,6 +56,7 @@ class SessionRules:
     stitch: StitchRules = field(default_factory=StitchRules)
     plan_margin_samples: int = 8000
     max_in_flight: int = 16
+    most_in_flight: int = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,9 @@ class Session:
         self._transcript = Transcript()
         self._language = options.language
         self._detecting = asyncio.Lock()
+        self._detected = options.language is not None
+        # Enough to keep all workers of the engine busy; sound in memory is bounded by the second number.
+        self._max_in_flight = max(self._rules.max_in_flight, min(capacity_of(engine), self._rules.most_in_flight))
 
     async def run(self, source: AsyncIterator[Frames]) -> AsyncIterator[Update]:
         """Transcribe the source to its end. Raises what the source, the spool and the engine raise (app/errors.py)."""
@@ -134,7 +140,7 @@ class Session:
             for window in self._windower.flush():
                 yield window
 
-        async for local in in_order(windows(), self._engine.diarize, self._rules.max_in_flight):
+        async for local in in_order(windows(), self._engine.diarize, self._max_in_flight):
             yield local
 
     async def _plan_whole(self, diarized: AsyncIterator[LocalDiarization]) -> AsyncIterator[Plan | Progress]:
@@ -177,7 +183,7 @@ class Session:
                 return item
             return await self._decode_one(item)
 
-        async for answer in in_order(plans, ask, self._rules.max_in_flight):
+        async for answer in in_order(plans, ask, self._max_in_flight):
             if isinstance(answer, Progress):
                 yield answer
                 continue
@@ -190,14 +196,16 @@ class Session:
         yield Progress("decode", self._spool.length, self._spool.length)
 
     async def _decode_one(self, plan: Plan) -> tuple[DecodeRequest, Decoded]:
-        if self._language is None:
+        if not self._detected:
             # Detected once, on the first window with words, and then kept: detected anew in every window, it would flip
             # on short ones. The lock is fair, so the windows come in their order and every run gives the same.
             async with self._detecting:
-                if self._language is None:
+                if not self._detected:
                     request = await self._request(plan)
                     decoded = await self._engine.decode(request)
                     self._language = decoded.language
+                    # Words without a language are of a decoder that does not tell it: nothing to wait for.
+                    self._detected = decoded.language is not None or any(turn.words for turn in decoded.turns)
                     return request, decoded
         request = await self._request(plan)
         return request, await self._engine.decode(request)

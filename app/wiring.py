@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from app.access import AccessRules
 from app.audio import AudioLimits
 from app.engine.base import Engine
 from app.engine.build import build_engine
+from app.engine.infer_rules import InferRules
 from app.engine.local import BatchRules
-from app.engine.settings import EngineSettings, WorkerSettings
+from app.engine.settings import EngineSettings, HttpSettings, WorkerSettings
 from app.jobs.blobs import Blobs
 from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
@@ -18,6 +20,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.settings import Settings
 from app.store import migrate, open_database
+from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
 
@@ -25,6 +28,17 @@ def engine_settings(settings: Settings) -> EngineSettings:
     """How the engine is built."""
     engine = settings.engine
     return EngineSettings(
+        kind=engine.kind,
+        http=HttpSettings(
+            urls=engine.urls,
+            token=engine.token,
+            identity=engine.identity,
+            timeout_s=engine.request_timeout_s,
+            call_timeout_s=engine.call_timeout_s,
+            check_s=engine.check_s,
+            check_timeout_s=engine.check_timeout_s,
+            start_timeout_s=engine.start_timeout_s,
+        ),
         worker=WorkerSettings(
             weights_dir=settings.weights_dir,
             device=engine.device,
@@ -32,6 +46,8 @@ def engine_settings(settings: Settings) -> EngineSettings:
             dtype=engine.dtype,
             quantize=engine.quantize,
             decoder=engine.decoder,
+            decoder_model=engine.decoder_model,
+            decoder_window_s=engine.decoder_window_s,
         ),
         batching=BatchRules(
             max_diarize_batch=engine.max_diarize_batch,
@@ -39,6 +55,17 @@ def engine_settings(settings: Settings) -> EngineSettings:
             max_wait_ms=engine.max_wait_ms,
             max_waiting=engine.max_waiting,
         ),
+    )
+
+
+def infer_rules(settings: Settings) -> InferRules:
+    """What an inference worker lets in."""
+    return InferRules(
+        token=settings.engine.token,
+        max_inside=settings.engine.max_inside,
+        default_timeout_s=settings.engine.request_timeout_s,
+        probe_interval_s=settings.server.probe_interval_s,
+        probe_timeout_s=settings.server.probe_timeout_s,
     )
 
 
@@ -97,6 +124,25 @@ def webhook_rules(settings: Settings) -> WebhookRules:
     )
 
 
+def access_rules(settings: Settings) -> AccessRules:
+    """How keys, tokens and links work."""
+    access = settings.access
+    return AccessRules(access.cache_s, access.token_ttl_s, access.share_ttl_s)
+
+
+def guard_rules(settings: Settings) -> GuardRules:
+    """Who is let in."""
+    access = settings.access
+    return GuardRules(
+        required=access.required,
+        any_host=access.required or access.allow_open,
+        origins=access.origins,
+        hosts=access.hosts,
+        recheck_s=access.recheck_s,
+        max_body_bytes=settings.limits.max_field_bytes,
+    )
+
+
 def worker_rules(settings: Settings) -> WorkerRules:
     """How recordings are worked on."""
     jobs = settings.jobs
@@ -123,6 +169,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     live = settings.live
     return LiveLimits(
         max_sessions=live.max_sessions,
+        max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,
         idle_timeout_s=live.idle_timeout_s,
@@ -132,4 +179,5 @@ def live_limits(settings: Settings) -> LiveLimits:
         lag_limit_s=live.lag_limit_s,
         drain_s=live.drain_s,
         keep_s=live.keep_s,
+        share_ttl_s=settings.access.share_ttl_s,
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal, TypeAlias, TypeVar
 
@@ -75,6 +75,19 @@ Source: TypeAlias = WheelSource | HubSource
 
 
 @dataclass(frozen=True, slots=True)
+class PublicModel:
+    """A public model that the user brings: where it is known to be, and under which licence.
+
+    No commit and no hash stand here, as nobody has checked these weights; who uses them names a folder or a commit.
+    """
+
+    name: str
+    repo: str
+    licence: str
+    licence_url: str
+
+
+@dataclass(frozen=True, slots=True)
 class WeightFile:
     """One weight file. `file` is its place under the weights folder; `sha256` and `size_bytes` are the file's own."""
 
@@ -100,10 +113,11 @@ class WeightFile:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """All weight files in the order of the registry, and the profiles that group them."""
+    """All weight files in the order of the registry, the profiles that group them, and the public models by name."""
 
     files: tuple[WeightFile, ...]
     profiles: Mapping[str, tuple[str, ...]]
+    public: Mapping[str, PublicModel] = field(default_factory=dict)
 
     def one(self, name: str) -> WeightFile:
         """The file called `name`. Raises RegistryError when there is none."""
@@ -111,6 +125,12 @@ class Registry:
             if weight.name == name:
                 return weight
         raise RegistryError(f"the registry holds no weights {name!r}; it holds {', '.join(w.name for w in self.files)}")
+
+    def public_model(self, name: str) -> PublicModel:
+        """The public model called `name`. Raises RegistryError when there is none."""
+        if name not in self.public:
+            raise RegistryError(f"the registry knows no public model {name!r}")
+        return self.public[name]
 
     def by_role(self, role: str) -> tuple[WeightFile, ...]:
         """Every file of a role, in registry order. Raises RegistryError when there is none."""
@@ -209,8 +229,13 @@ def _registry(table: _Table) -> Registry:
     profiles: dict[str, tuple[str, ...]] = {}
     for name, members in table.take("profiles", dict).items():
         profiles[name] = _profile(name, members, names)
+    public: dict[str, PublicModel] = {}
+    if table.has("public"):
+        for name, sub in table.named_tables("public"):
+            public[name] = PublicModel(name, sub.text("repo", _REPO), sub.text("licence"), sub.text("licence_url"))
+            sub.done()
     table.done()
-    return Registry(files, profiles)
+    return Registry(files, profiles, public)
 
 
 def _weight_file(table: _Table, wheels: Mapping[str, Wheel]) -> WeightFile:

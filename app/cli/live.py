@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from app.cli.live_run import Show, run_live
+from app.cli.submit import ApiKey
 from app.client import LiveOptions, SpeakerBounds
 from app.observe import set_up_logging
 from app.options import hotwords, language_code, speaker_count
@@ -29,6 +30,7 @@ High = Annotated[int | None, typer.Option(min=1, help="At most so many speakers.
 def live(  # noqa: PLR0913 - one parameter per option is how typer reads a command line
     file: File = None,
     url: Urls = ["ws://127.0.0.1:8000/v1/live"],  # noqa: B006 - typer copies it
+    api_key: ApiKey = None,
     speed: Speed = 1.0,
     as_json: Json = False,
     language: Language = None,
@@ -49,4 +51,4 @@ def live(  # noqa: PLR0913 - one parameter per option is how typer reads a comma
         known_speakers=tuple(known or ()),
         partials=True,
     )
-    asyncio.run(run_live(tuple(url), options, file, Show(speed, as_json), settings))
+    asyncio.run(run_live(tuple(url), options, file, Show(speed, as_json, api_key), settings))

@@ -7,7 +7,7 @@ import signal
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from app.audio import open_recording
@@ -16,6 +16,7 @@ from app.cli.captions import Captions
 from app.cli.microphone import open_microphone
 from app.cli.output import write_stdout
 from app.client import LiveClient, LiveFailed, LiveOptions
+from app.client.auth import bearer
 from app.client.pacing import send_paced
 from app.settings import Settings
 from app.wiring import audio_limits
@@ -26,10 +27,12 @@ _PIECE_BYTES = 3200
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """speed: of a file, 0 = as fast as accepted; as_json: the server's events instead of captions."""
+    """speed: of a file, 0 = as fast as accepted; as_json: the server's events instead of captions; api_key: None = no
+    key is shown."""
 
     speed: float
     as_json: bool
+    api_key: str | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +58,7 @@ async def run_live(
         captions = None if show.as_json else held.enter_context(Captions())
         tap = _json_line if show.as_json else None
         async with AsyncExitStack() as stack:
-            client = await stack.enter_async_context(LiveClient(urls, options, tap=tap))
+            client = await stack.enter_async_context(LiveClient(urls, options, headers=bearer(show.api_key), tap=tap))
             speed = 0.0 if file is None else show.speed
             feeding = asyncio.create_task(_feed(client, source.sound, options, speed))
             stack.push_async_callback(_ended, feeding)

@@ -12,9 +12,10 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, models
+from app.cli import bench, keys, models
 from app.cli.failures import ExitCode, ReaderGone, report
 from app.cli.fetch import fetch
+from app.cli.infer import infer
 from app.cli.live import live
 from app.cli.output import write_stdout
 from app.cli.serve import serve
@@ -37,10 +38,12 @@ command = typer.Typer(
 command.command()(transcribe)
 command.command()(serve)
 command.command()(worker)
+command.command()(infer)
 command.command()(live)
 command.command()(submit)
 command.command()(status)
 command.command()(fetch)
+command.add_typer(keys.command, name="keys")
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
 

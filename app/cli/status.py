@@ -12,7 +12,8 @@ import typer
 
 from app.cli import output
 from app.cli.progress import clock
-from app.cli.submit import DEFAULT_URL, Url
+from app.cli.submit import DEFAULT_URL, ApiKey, Url
+from app.client.auth import bearer
 from app.client.recording_types import Recording
 from app.client.recordings import RecordingsClient, RetryRules
 from app.observe import set_up_logging
@@ -24,10 +25,10 @@ Id = Annotated[str, typer.Argument(metavar="ID", help="As `crosstalk submit` pri
 AsJson = Annotated[bool, typer.Option("--json", help="As one line of JSON, for programs.")]
 
 
-def status(recording_id: Id, url: Url = DEFAULT_URL, as_json: AsJson = False) -> None:
+def status(recording_id: Id, url: Url = DEFAULT_URL, api_key: ApiKey = None, as_json: AsJson = False) -> None:
     """Show a recording's state, how far it is and what to know about it; status 0 whatever the state."""
     set_up_logging("warning", "text")
-    with RecordingsClient(url, AT_ONCE) as client:
+    with RecordingsClient(url, AT_ONCE, headers=bearer(api_key)) as client:
         found = client.get(recording_id)
     if as_json:
         output.write_stdout(json.dumps(asdict(found), ensure_ascii=False) + "\n")

@@ -10,6 +10,7 @@ import typer
 from app.cli import output
 from app.cli.failures import ExitCode, report
 from app.cli.progress import Display
+from app.client.auth import bearer
 from app.client.recording_types import UploadOptions
 from app.client.recordings import RecordingsClient
 from app.errors import CrosstalkError
@@ -18,6 +19,9 @@ from app.observe import set_up_logging
 DEFAULT_URL = "http://127.0.0.1:8000"
 
 Url = Annotated[str, typer.Option("--url", metavar="URL", help="The server, like http://HOST:PORT.")]
+ApiKey = Annotated[
+    str | None, typer.Option("--api-key", envvar="CROSSTALK_API_KEY", help="Where the server asks for one.")
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr, only errors.")]
 Files = Annotated[
     list[Path], typer.Argument(metavar="FILE...", help="Recordings: audio or video, whatever FFmpeg reads.")
@@ -41,6 +45,7 @@ Priority = Annotated[int | None, typer.Option(min=0, max=9, help="9 goes first; 
 def submit(  # noqa: PLR0913 - one parameter per option is how typer reads a command line
     files: Files,
     url: Url = DEFAULT_URL,
+    api_key: ApiKey = None,
     num_speakers: Count = None,
     min_speakers: Low = None,
     max_speakers: High = None,
@@ -66,7 +71,7 @@ def submit(  # noqa: PLR0913 - one parameter per option is how typer reads a com
         priority=priority,
     )
     failures: list[ExitCode] = []
-    with RecordingsClient(url) as client, Display(quiet=quiet) as display:
+    with RecordingsClient(url, headers=bearer(api_key)) as client, Display(quiet=quiet) as display:
         for file in files:
             try:
                 recording_id = _upload(client, file, options, display)

@@ -16,7 +16,7 @@ from app.core.types import FloatArray, Frames, Window
 
 
 class LiveWindower:
-    """Windows at every `step_samples` of sound. Memory: one window and a push."""
+    """Windows at every `step_samples` of sound. Memory: one window, a step and a push, however small the pushes are."""
 
     def __init__(self, window_samples: int, step_samples: int, reach_samples: int, grid: int = 1) -> None:
         """Raises ValueError unless 0 < step_samples <= window_samples and the step is a multiple of the grid."""
@@ -25,6 +25,8 @@ class LiveWindower:
         self._window, self._step, self._reach, self._grid = window_samples, step_samples, reach_samples, grid
         self._buffer: FloatArray = np.zeros(0, dtype=np.float32)
         self._buffer_start = 0
+        self._pending: list[FloatArray] = []
+        self._end = 0
         self._index = 0
         self._steps = 0
         self._closed = False
@@ -32,20 +34,21 @@ class LiveWindower:
     @property
     def end(self) -> int:
         """End of the sound so far."""
-        return self._buffer_start + len(self._buffer)
+        return self._end
 
     def push(self, item: Frames) -> list[Window]:
         """Raises ValueError when frames are not contiguous."""
         self._check_open()
         if item.start != self.end:
             raise ValueError(f"frames start at sample {item.start}, expected {self.end}")
-        self._buffer = np.concatenate([self._buffer, item.samples])
-        windows = []
-        while True:
-            start, end = self._bounds(self._steps)
-            if end > self.end:
-                break
-            windows.append(self._make(start, end))
+        self._pending.append(item.samples)
+        self._end = item.end
+        windows: list[Window] = []
+        if self._bounds(self._steps)[1] > self._end:
+            return windows  # nothing is joined before it is needed: a packet may be one sample
+        self._join()
+        while (bounds := self._bounds(self._steps))[1] <= self._end:
+            windows.append(self._make(*bounds))
             self._steps += 1
         # The window that ends with the sound may begin anywhere behind the last one.
         keep = min(self.end, self._bounds(self._steps)[0] - self._step)
@@ -59,6 +62,7 @@ class LiveWindower:
         last = self._bounds(self._steps - 1)[1] if self._steps else 0
         if self.end <= last:
             return []
+        self._join()
         earliest = max(0, self.end - self._window)
         return [self._make(-(-earliest // self._grid) * self._grid, self.end)]
 
@@ -80,7 +84,11 @@ class LiveWindower:
         index, steps = state.get("index"), state.get("steps")
         if not isinstance(index, int) or not isinstance(steps, int) or not 0 <= start <= self._bounds(steps)[0]:
             raise BadState("the windower's state is damaged")
-        self._index, self._steps, self._buffer_start = index, steps, start
+        self._index, self._steps, self._buffer_start, self._end = index, steps, start, start
+
+    def _join(self) -> None:
+        self._buffer = np.concatenate([self._buffer, *self._pending])
+        self._pending = []
 
     def _steps_between(self, steps: int, end: int) -> int:
         return max(1, (end - self._bounds(steps)[1]) // self._step)

@@ -19,6 +19,9 @@ from app.core.labelling import Names, label, longest_first, similarity
 from app.core.state import BadState, State, array_in, array_out
 from app.core.types import FloatArray, FrameGrid, Labelled, LocalDiarization, SpeakerCount, VoiceRun
 
+NOT_ANYBODY = -10.0
+"""Below any cosine, also with what neighbours say."""
+
 
 @dataclass(frozen=True, slots=True)
 class TrackerRules:
@@ -27,7 +30,8 @@ class TrackerRules:
     min_run_samples: a run shorter than this does not found a speaker.
     neighbour_say: how much a local speaker's name in this window counts for its other runs, as a difference of cosine.
     profile_samples: a profile forgets speech older than about this much: it follows a voice, in bounded memory.
-    max_speakers: no more profiles than this; further voices go to the nearest one.
+    max_speakers: no more people at a time than this; further voices go to the nearest one.
+    max_numbers: no more speakers' numbers than this, those included that later turned out to be somebody else.
     repeat: how many windows hear each stretch of speech (live windows overlap); it counts that much less in each.
     memory_samples: who spoke when is forgotten behind this much sound; None = never (recordings).
     """
@@ -37,6 +41,7 @@ class TrackerRules:
     neighbour_say: float = 0.15
     profile_samples: int = 1_920_000
     max_speakers: int = 64
+    max_numbers: int = 256
     repeat: float = 1.0
     memory_samples: int | None = None
 
@@ -121,12 +126,15 @@ class SpeakerTracker:
 
     def _recognise(self, run: VoiceRun, slots: dict[int, int]) -> int:
         """The speaker of a run; `slots`: local speakers of the window that have a name already."""
-        voices = [similarity(profile.total, run.voice) for profile in self._profiles]
+        # Who was found to be somebody else (`rewrite`) keeps the number, and is never anybody again.
+        voices = [
+            similarity(profile.total, run.voice) if profile.weight > 0 else NOT_ANYBODY for profile in self._profiles
+        ]
         taken = {speaker for slot, speaker in slots.items() if slot != run.local_speaker}
-        best = max(voices, default=-1.0)
+        best = max(voices, default=NOT_ANYBODY)
         sure = best >= self._rules.threshold
         long_enough = run.end - run.start >= self._rules.min_run_samples
-        if not self._profiles or (not sure and long_enough and self._may_grow()):
+        if best == NOT_ANYBODY or (not sure and long_enough and self._may_grow()):
             self._profiles.append(_Profile(np.zeros_like(run.voice)))
             return len(self._profiles) - 1
         say = self._rules.neighbour_say
@@ -138,7 +146,8 @@ class SpeakerTracker:
 
     def _may_grow(self) -> bool:
         most = self._rules.max_speakers if self._most is None else min(self._most, self._rules.max_speakers)
-        return len(self._profiles) < most
+        people = sum(profile.weight > 0 for profile in self._profiles)
+        return people < most and len(self._profiles) < self._rules.max_numbers
 
     def _check_open(self) -> None:
         if self._closed:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.engine.about import BATCHES_AT_ONCE
 from app.engine.batching import DeviceThread, LaneRules, LaneStats, MicroBatcher
+from app.engine.load import EngineCost, LoadMeter
 
 
 class Worker(Protocol):
@@ -23,6 +25,10 @@ class Worker(Protocol):
     @property
     def spec(self) -> EngineSpec:
         """What the models dictate."""
+
+    @property
+    def identity(self) -> str:
+        """Which models these are; see `about.HasIdentity`."""
 
     def diarize_batch(self, windows: Sequence[Window]) -> Sequence[LocalDiarization | Exception]:
         """One answer per window."""
@@ -51,18 +57,35 @@ class LocalEngine:
         """Raises ValueError for limits that are not positive."""
         self._worker = worker
         self._spec = worker.spec
+        self._identity = worker.identity
+        self._capacity = BATCHES_AT_ONCE * max(rules.max_diarize_batch, rules.max_decode_batch)
         diarize = LaneRules("diarize", rules.max_diarize_batch, rules.max_wait_ms, rules.max_waiting)
         decode = LaneRules("decode", rules.max_decode_batch, rules.max_wait_ms, rules.max_waiting)
+        self._meter = meter = LoadMeter()
         self._device = DeviceThread("crosstalk-engine")
-        self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(
-            self._device, worker.diarize_batch, diarize
-        )
-        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(self._device, worker.decode_batch, decode)
+        answer_windows = meter.timed("diarize", worker.diarize_batch)
+        answer_requests = meter.timed("decode", worker.decode_batch)
+        self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(self._device, answer_windows, diarize)
+        self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(self._device, answer_requests, decode)
 
     @property
     def spec(self) -> EngineSpec:
         """What the models dictate."""
         return self._spec
+
+    @property
+    def identity(self) -> str:
+        """Which models these are; see `about.HasIdentity`."""
+        return self._identity
+
+    @property
+    def capacity(self) -> int:
+        """Requests in flight that keep the models busy."""
+        return self._capacity
+
+    def cost(self) -> EngineCost:
+        """What the work costs, as measured."""
+        return self._meter.cost()
 
     @property
     def stats(self) -> dict[str, LaneStats]:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.engine.about import DEFAULT_CAPACITY, capacity_of
 from app.engine.base import Engine
 from app.engine.log import Key, Record, ResultLog
 from app.engine.strict_json import WireInvalid
@@ -59,6 +60,11 @@ class ReplayEngine:
     def spec(self) -> EngineSpec:
         """What the models dictated when the log was begun."""
         return self._spec
+
+    @property
+    def capacity(self) -> int:
+        """The inner engine's; recorded answers cost nothing."""
+        return DEFAULT_CAPACITY if self._inner is None else capacity_of(self._inner)
 
     @property
     def inner(self) -> Engine | None:

@@ -16,9 +16,12 @@ class WorkerSettings:
     weights_dir: folder of the weights, None = `models/weights` of this installation
     device: auto (a GPU when there is one), cpu, cuda, cuda:1, ...
     num_threads: CPU threads of one computation, 0 = as many as there are cores
-    dtype: auto (float32 on a CPU, float16 on a GPU), float32, float16 or bfloat16; of the decoder alone
+    dtype: auto (float32 on a CPU, float16 on a GPU, bfloat16 there for moss and vibevoice), float32, float16 or
+        bfloat16; of the decoder alone
     quantize: 8-bit linear layers of the decoder, on a CPU
-    decoder: who writes the words
+    decoder: who writes the words: cascade, sot, moss or vibevoice
+    decoder_model: weights of moss or vibevoice: a folder, or REPOSITORY@COMMIT of the hub
+    decoder_window_s: seconds of sound that moss or vibevoice hears at once
     """
 
     weights_dir: Path | None = None
@@ -27,18 +30,37 @@ class WorkerSettings:
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     quantize: bool = False
     decoder: str = "cascade"
+    decoder_model: str = ""
+    decoder_window_s: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class HttpSettings:
+    """Of an engine that calls inference workers; what they mean stands in `remote.PoolRules` and
+    `http_client.HttpRules`."""
+
+    urls: tuple[str, ...] = ()
+    token: str = ""
+    identity: str = ""
+    timeout_s: float = 180.0
+    call_timeout_s: float = 60.0
+    check_s: float = 2.0
+    check_timeout_s: float = 5.0
+    start_timeout_s: float = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class EngineSettings:
     """Which engine, and how.
 
-    kind: local = models in this process; replay = no models, only the answers in `log`
-    log: file of an earlier run's answers for the same recording. Needed for replay; for local, None = none is kept,
-        else the run goes on at the file's first gap and adds to it
+    kind: local = models in this process; http = in workers at `http.pool.urls`; replay = no models, only the answers
+        in `log`
+    log: file of an earlier run's answers for the same recording. Needed for replay; else, None = none is kept;
+        with one the run goes on at the file's first gap and adds to it
     """
 
-    kind: Literal["local", "replay"] = "local"
+    kind: Literal["local", "http", "replay"] = "local"
     worker: WorkerSettings = field(default_factory=WorkerSettings)
     batching: BatchRules = field(default_factory=BatchRules)
+    http: HttpSettings = field(default_factory=HttpSettings)
     log: Path | None = None

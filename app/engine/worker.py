@@ -6,8 +6,8 @@ models' arrays and window-relative times become core's, and their errors the app
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Container, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 import numpy as np
@@ -27,12 +27,13 @@ from app.core.types import (
 from app.engine.settings import WorkerSettings
 from app.errors import EngineClosed, EngineFailed, ModelUnavailable, OptionInvalid
 from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn
-from models.decoders.build import DecoderSettings, UnknownDecoder, load_decoder
+from models.decoders.build import SOT_DIR, DecoderSettings, UnknownDecoder, load_decoder
 from models.device import choose_device, choose_dtype, free_memory, use_threads
 from models.diarization.embedding import VoiceEncoder, load_voice_encoder
 from models.diarization.runs import Run, RunRules, clean_runs
 from models.diarization.segmentation import Segmentation, load_segmentation
 from models.errors import ModelError, UnsupportedLanguage
+from models.identity import WatchedRegistry, described, identity_of_weights
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.store import require
 
@@ -42,12 +43,13 @@ Res = TypeVar("Res")
 
 @dataclass(frozen=True, slots=True)
 class Models:
-    """What a worker runs."""
+    """What a worker runs. identity: see `about.HasIdentity`"""
 
     segmentation: Segmentation
     voices: VoiceEncoder
     decoder: Decoder
     device: str
+    identity: str = ""
 
 
 class ModelWorker:
@@ -61,6 +63,7 @@ class ModelWorker:
         self._models: Models | None = models
         self._runs = runs or RunRules()
         self._spec = _spec(models)
+        self._identity = models.identity
 
     @classmethod
     def load(cls, settings: WorkerSettings) -> ModelWorker:
@@ -82,6 +85,11 @@ class ModelWorker:
     def spec(self) -> EngineSpec:
         """What the models dictate."""
         return self._spec
+
+    @property
+    def identity(self) -> str:
+        """Hash over the weights and the settings that change answers."""
+        return self._identity
 
     def diarize_batch(self, windows: Sequence[Window]) -> list[LocalDiarization | Exception]:
         """Who speaks when in each window; activity behind the end of the real sound is zero.
@@ -170,15 +178,35 @@ def _load(settings: WorkerSettings) -> Models:
     if settings.quantize and device != "cpu":
         raise OptionInvalid(f"8-bit layers run on a CPU only, and the device is {device}", param="quantize")
     use_threads(settings.num_threads)
-    registry = load_registry()
+    registry = WatchedRegistry.of(load_registry())
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
-    decoder = DecoderSettings(registry, folder, device, choose_dtype(settings.dtype, device), settings.quantize)
-    return Models(
+    dtype = choose_dtype(_dtype(settings, device, registry.public), device)
+    decoder = DecoderSettings(
+        registry,
+        folder,
+        device,
+        dtype,
+        settings.quantize,
+        public_source=settings.decoder_model,
+        public_window_s=settings.decoder_window_s,
+    )
+    models = Models(
         load_segmentation(require(registry, "segmentation", folder), device),
         load_voice_encoder(require(registry, "voice", folder), device),
         load_decoder(settings.decoder, decoder),
         device,
     )
+    how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if settings.quantize else "whole")
+    if settings.decoder in registry.public:
+        how = (*how, *described(settings.decoder_model), str(settings.decoder_window_s))
+    files = list(SOT_DIR.glob("*")) if settings.decoder == "sot" else []
+    return replace(models, identity=identity_of_weights(registry.used, files, how))
+
+
+def _dtype(settings: WorkerSettings, device: str, public: Container[str]) -> str:
+    """The public models were trained in bfloat16, whose range float16 does not have; so `auto` is that on a GPU."""
+    wide = settings.dtype == "auto" and device != "cpu" and settings.decoder in public
+    return "bfloat16" if wide else settings.dtype
 
 
 def _spec(models: Models) -> EngineSpec:

@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.engine.about import capacity_of
 from app.engine.base import Engine
 from app.errors import Overloaded, WindowTimeout
 
@@ -32,6 +33,11 @@ class GatedEngine:
     def spec(self) -> EngineSpec:
         """The shared engine's."""
         return self._inner.spec
+
+    @property
+    def capacity(self) -> int:
+        """The shared engine's."""
+        return capacity_of(self._inner)
 
     @property
     def in_flight(self) -> int:

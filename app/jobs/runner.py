@@ -21,6 +21,7 @@ from pathlib import Path
 
 from app.audio import AudioLimits, open_recording
 from app.core.channels import merge_channels
+from app.core.naming import speaker_voices
 from app.core.types import FloatArray, SpeakerCount, TranscriptView
 from app.engine.base import Engine
 from app.engine.log import Key
@@ -39,7 +40,7 @@ from app.formats import transcript_json
 from app.jobs.claims import Claim, ClaimLost, Claims, Outcome, failure_of
 from app.jobs.engine import JobCtx, StopReason
 from app.jobs.gate import GatedEngine
-from app.jobs.naming import names_of, speaker_voices
+from app.jobs.naming import names_of
 from app.jobs.patience import patiently
 from app.jobs.progress import Tracker
 from app.jobs.quality import quality_warnings

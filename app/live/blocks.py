@@ -9,17 +9,21 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from app.core.labelling import similarity
 from app.core.live_stitch import LiveStitcher
+from app.core.naming import recognised
 from app.core.plan import Plan, Planner, PlanRules
 from app.core.reviser import Change, Reviser
 from app.core.speakers import SpeakerTracker
 from app.core.state import BadState, State
 from app.core.timeline import Timeline
+from app.core.times import SAMPLE_RATE
 from app.core.turns import TurnFinder
 from app.core.types import Decoded, DecodedTurn, EngineSpec, LocalDiarization, Segment, Turn, Window
 from app.live.rules import LiveRules
 from app.live.updates import LiveOptions, Revision
+
+_TENTATIVE_SAMPLES = 60 * SAMPLE_RATE
+"""Beyond any sound that may still be tentative."""
 
 
 class LiveBlocks:
@@ -39,6 +43,7 @@ class LiveBlocks:
         self._merged: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._found: dict[str, int] = {}
+        self._told: set[int] = set()
         self.names: dict[int, str] = {}
 
     @property
@@ -65,6 +70,9 @@ class LiveBlocks:
             self._committed[turn.speaker] = max(turn.end, self._committed.get(turn.speaker, 0))
             plans += self._planner.push(turn)
         plans += self._planner.release(self._turns.waiting())
+        if local is not None:  # nothing tentative lies that far back
+            oldest = local.end - _TENTATIVE_SAMPLES
+            self._committed = {speaker: end for speaker, end in self._committed.items() if end > oldest}
         if window is not None:
             self._remember(window)
         return plans
@@ -78,18 +86,33 @@ class LiveBlocks:
 
     def name_known(self) -> Revision | None:
         """Enrolled people recognised among those heard in the last window."""
+        free = [known for known in self._known if known.id not in self._found]
+        if not free:
+            return None
+        unknown = {self.resolve(speaker) for _, speaker in self._tracker.heard} - {*self._found.values(), *self._told}
+        voices = {
+            speaker: self._tracker.voice(speaker)
+            for speaker in sorted(unknown)
+            if self._tracker.weight(speaker) >= self._rules.known_samples
+        }
         names: dict[int, str] = {}
-        for speaker in sorted({self.resolve(speaker) for _, speaker in self._tracker.heard}):
-            if speaker in self._found.values() or self._tracker.weight(speaker) < self._rules.known_samples:
-                continue
-            total = self._tracker.voice(speaker)
-            free = [(similarity(total, k.voice), k.id, k.name) for k in self._known if k.id not in self._found]
-            best = max(free, default=(-1.0, "", ""))
-            if best[0] >= self._rules.known_threshold:
-                self._found[best[1]] = speaker
-                names[speaker] = best[2]
+        for speaker, number in recognised(voices, [k.voice for k in free], self._rules.known_threshold).items():
+            self._found[free[number].id] = speaker
+            names[speaker] = free[number].name
         self.names.update(names)
         return Revision({}, names) if names else None
+
+    def rename(self, speaker: int, name: str) -> None:
+        """Name a speaker, empty = take the name back; no voice names that speaker from now on. Raises ValueError for a
+        blank name and for a number that no speaker can have."""
+        if name and not name.strip():
+            raise ValueError("a speaker's name cannot be blank")
+        if not 0 <= speaker < self._rules.tracker.max_numbers:
+            raise ValueError(f"there are no speakers beyond number {self._rules.tracker.max_numbers - 1}")
+        self._told.add(speaker)
+        self.names.pop(speaker, None)
+        if name:
+            self.names[speaker] = name.strip()
 
     def settled(self) -> int:
         """All turns that start before this sample are final."""
@@ -129,8 +152,8 @@ class LiveBlocks:
     def revise(self, end: int) -> Revision | None:
         """Look again at who is who. Blocking, some 10 ms."""
         change = self._reviser.look(end)
-        self._apply(change)
-        return Revision(change.segments, {}) if change.segments else None
+        names = self._apply(change)
+        return Revision(change.segments, names) if change.segments or names else None
 
     def resolve(self, speaker: int) -> int:
         """The speaker that one who was merged into another is now."""
@@ -150,6 +173,7 @@ class LiveBlocks:
             "merged": sorted(self._merged.items()),
             "committed": sorted(self._committed.items()),
             "found": sorted(self._found.items()),
+            "told": sorted(self._told),
             "names": sorted(self.names.items()),
         }
 
@@ -165,17 +189,28 @@ class LiveBlocks:
             self._merged = {int(gone): int(now) for gone, now in state["merged"]}
             self._committed = {int(speaker): int(end) for speaker, end in state["committed"]}
             self._found = {str(known): int(speaker) for known, speaker in state["found"]}
+            self._told = {int(speaker) for speaker in state.get("told", ())}
             self.names = {int(speaker): str(name) for speaker, name in state["names"]}
         except BadState:
             raise
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise BadState("a part of the state is missing or damaged") from error
 
-    def _apply(self, change: Change) -> None:
+    def _apply(self, change: Change) -> dict[int, str]:
+        """Take over who is who; the names that move with it."""
+        names: dict[int, str] = {}
         for gone, now in change.merged.items():
-            if self.resolve(now) != gone:
-                self._merged[gone] = now
-                self._tracker.rewrite(gone, self._tracker.voice(gone) * 0, 0.0)
+            if self.resolve(now) == gone:
+                continue
+            self._merged[gone] = now
+            self._tracker.rewrite(gone, self._tracker.voice(gone) * 0, 0.0)
+            heir = self.resolve(now)
+            self._found = {known: heir if speaker == gone else speaker for known, speaker in self._found.items()}
+            if gone in self._told:
+                self._told.add(heir)
+            if gone in self.names and heir not in self.names:
+                self.names[heir] = names[heir] = self.names[gone]
         for profile in change.profiles:
             weight = min(profile.weight, float(self._rules.tracker.profile_samples))
             self._tracker.rewrite(profile.speaker, profile.total * (weight / profile.weight), weight)
+        return names

@@ -25,6 +25,7 @@ class LiveRules:
     known_threshold, known_samples: cosine from which a voice is that of somebody enrolled, and how much speech it takes
         before that is decided; below the threshold nobody is named.
     max_kept: finals kept for the last view.
+    max_marks, max_flushes: commands that may wait for their answers; a further mark is refused, a flush waits.
     max_in_flight: windows asked for at once when the sound comes faster than real time.
     """
 
@@ -44,4 +45,6 @@ class LiveRules:
     known_threshold: float = 0.5
     known_samples: int = 2 * SAMPLE_RATE
     max_kept: int = 500
+    max_marks: int = 1_000
+    max_flushes: int = 16
     max_in_flight: int = 4

@@ -39,6 +39,7 @@ from app.core.types import (
     Window,
 )
 from app.engine.base import Engine
+from app.errors import OptionInvalid
 from app.live.blocks import LiveBlocks
 from app.live.outbox import Outbox
 from app.live.rules import LiveRules
@@ -95,7 +96,7 @@ class LiveSession:
         self._outbox = Outbox()
         self._moved = asyncio.Event()
         self._marks: list[tuple[int, str]] = []
-        self._asked_marks = 0
+        self._asked_marks = self._asked_flushes = 0
         self._kept: deque[Segment] = deque(maxlen=self._rules.max_kept)
         self._tail: tuple[Segment, ...] = ()
         self._partial: asyncio.Task[None] | None = None
@@ -149,25 +150,32 @@ class LiveSession:
         Its place in the sound is part of what the finals depend on. Again at the same place, or before a flush that a
         snapshot holds, it changes nothing."""
         self._check()
+        while self._error is None and self._asked_flushes >= self._rules.max_flushes:
+            self._moved.clear()
+            await self._moved.wait()
+        self._check()
+        self._asked_flushes += 1
         self._cut()
         self._items.put_nowait(_Item("flush", self._sound.end, id=id))
 
     async def mark(self, id: str) -> None:
         """Answered by `Marked`, once all that was said before is final: that takes more sound, or a flush. Marks are
-        not part of a snapshot."""
+        not part of a snapshot. Raises OptionInvalid when too many wait for their answers."""
         self._check()
+        if self._asked_marks >= self._rules.max_marks:
+            raise OptionInvalid(f"{self._asked_marks} marks wait for their answers; no more are taken", param="id")
         self._asked_marks += 1
         self._items.put_nowait(_Item("mark", self._sound.end, id=id))
 
     def rename(self, speaker: int, name: str) -> None:
-        """Name a speaker, empty = take the name back; answered by a `Revision`. Raises ValueError for a blank name."""
-        if name and not name.strip():
-            raise ValueError("a speaker's name cannot be blank")
-        if name:
-            self._blocks.names[speaker] = name.strip()
-        else:
-            self._blocks.names.pop(speaker, None)
+        """Name a speaker, empty = take the name back; answered by a `Revision`. Raises ValueError for a blank name, and
+        for a number that no speaker can have."""
+        self._blocks.rename(speaker, name)
         self._outbox.put(Revision({}, {speaker: name.strip()}))
+
+    async def room(self) -> None:
+        """Wait until the reader of `updates` has kept up: for callers who could ask without end."""
+        await self._outbox.room()
 
     async def stop(self) -> None:
         """End of the sound: the rest is written, then `Finished` comes. May be called again."""
@@ -289,6 +297,8 @@ class LiveSession:
             self._acknowledge(item.position, at_once=True)
         for mark in [mark for mark in self._marks if mark[0] <= item.position]:
             self._give_mark(mark)
+        self._asked_flushes -= 1
+        self._moved.set()
         self._outbox.put(Flushed(item.id))
 
     def _acknowledge(self, end: int, *, at_once: bool) -> None:

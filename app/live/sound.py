@@ -8,6 +8,9 @@ import numpy as np
 
 from app.core.types import FloatArray
 
+_LEAST_PART = 1600
+"""Shorter pieces are joined: many small packets must not become many small arrays."""
+
 
 class Sound:
     """Samples [start, end). Memory: what was not dropped."""
@@ -19,9 +22,12 @@ class Sound:
 
     def append(self, samples: FloatArray) -> None:
         """(samples,) float32 that follow."""
-        if len(samples):
-            self._parts.append(samples)
-            self.end += len(samples)
+        if not len(samples):
+            return
+        self.end += len(samples)
+        if self._parts and len(self._parts[-1]) < _LEAST_PART:
+            samples = np.concatenate([self._parts.pop(), samples])
+        self._parts.append(samples)
 
     def read(self, start: int, end: int) -> FloatArray:
         """Samples of [start, end), clipped to the end. Raises ValueError for sound that was dropped."""

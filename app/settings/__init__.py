@@ -5,6 +5,7 @@
 default. `load_settings` is called only in `app/main.py` and `app/cli`; everything else gets plain values.
 """
 
+from app.settings.access import AccessGroup
 from app.settings.base import Group
 from app.settings.engine import EngineGroup
 from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
@@ -14,6 +15,7 @@ from app.settings.log import LogGroup
 from app.settings.server import LimitsGroup, ServerGroup
 
 __all__ = [
+    "AccessGroup",
     "EngineGroup",
     "Group",
     "JobsGroup",

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field
+
 from app.settings.base import Group, PositiveFloat, PositiveInt
 
 
@@ -10,6 +14,10 @@ class LiveGroup(Group):
 
     max_sessions: PositiveInt = 32
     """Sessions held at the same time, those that wait for their client included; further ones are refused."""
+
+    max_load: Annotated[float, Field(ge=0, le=1)] = 0.8
+    """Part of the devices that live sessions may use, as measured; a session that would take them over it is refused,
+    so that the others keep their pace. 0 = not measured: any number up to `max_sessions`."""
 
     max_message_bytes: PositiveInt = 1024**2
     """Largest message of a client, in bytes."""
@@ -37,6 +45,3 @@ class LiveGroup(Group):
 
     keep_s: PositiveFloat = 24 * 3600.0
     """How long the transcript of an ended session can be fetched, in seconds (default a day)."""
-
-    origins: tuple[str, ...] = ()
-    """Pages of other hosts that may open sockets, as a JSON list of origins (`https://host`)."""

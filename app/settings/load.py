@@ -6,11 +6,13 @@ import os
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Annotated
 
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict, SettingsError
 
 from app.errors import SetupError
+from app.settings.access import AccessGroup
 from app.settings.base import Group
 from app.settings.engine import EngineGroup
 from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
@@ -48,6 +50,9 @@ class Settings(BaseSettings):
     debug: bool = False
     """Show Python tracebacks of errors on the command line."""
 
+    api_key: Annotated[str, Field(repr=False)] = ""
+    """API key that the client commands (`live`, `submit`, `status`) show to a server."""
+
     engine: EngineGroup = EngineGroup()
     limits: LimitsGroup = LimitsGroup()
     server: ServerGroup = ServerGroup()
@@ -55,6 +60,7 @@ class Settings(BaseSettings):
     jobs: JobsGroup = JobsGroup()
     live: LiveGroup = LiveGroup()
     webhooks: WebhooksGroup = WebhooksGroup()
+    access: AccessGroup = AccessGroup()
     log: LogGroup = LogGroup()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 from pydantic import Field
@@ -35,10 +36,16 @@ class ServerGroup(Group):
     """The HTTP server."""
 
     host: str = "127.0.0.1"
-    """Address to listen on. There is no login yet: listen on 0.0.0.0 only behind something that has one."""
+    """Address to listen on. One others reach is refused unless `access.required` or `access.allow_open`."""
 
     port: Annotated[int, Field(ge=0, le=65535)] = 8000
     """Port to listen on; 0 = any free one."""
+
+    tls_certfile: Path | None = None
+    """Certificate chain (PEM) for HTTPS without a proxy; with `tls_keyfile`."""
+
+    tls_keyfile: Path | None = None
+    """Private key (PEM) of the certificate."""
 
     max_transcriptions: PositiveInt = 2
     """Transcriptions that run at the same time."""

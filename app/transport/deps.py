@@ -16,7 +16,7 @@ from app.transport.admission import Admission
 from app.transport.uploads import UploadLimits
 
 if TYPE_CHECKING:
-    from app.transport.health import Readiness
+    from app.engine.readiness import Readiness
 
 
 @dataclass(frozen=True, slots=True)

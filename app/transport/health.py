@@ -6,10 +6,6 @@ broken is never "ready" only because its port is open.
 
 from __future__ import annotations
 
-import asyncio
-import logging
-import time
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Literal
 
@@ -17,73 +13,12 @@ from fastapi import APIRouter
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 
-from app.engine.base import Engine
-from app.engine.build import probe
-from app.errors import CrosstalkError
 from app.transport.deps import ServicesDep
 from app.transport.live.endpoint import LiveDep
-
-_log = logging.getLogger(__name__)
 
 State = Literal["ready", "starting", "failing", "full"]
 
 router = APIRouter(tags=["health"])
-
-
-@dataclass(frozen=True, slots=True)
-class ProbeResult:
-    """How the last probe went. `at_s` is on the monotonic clock; `reason` is for people, empty when it passed."""
-
-    passed: bool
-    at_s: float
-    reason: str = ""
-
-
-class Readiness:
-    """Keeps the result of the last probe, and probes again when it is older than `interval_s`; never two at once."""
-
-    def __init__(self, engine: Engine, interval_s: float, timeout_s: float) -> None:
-        self._engine = engine
-        self._interval_s = interval_s
-        self._timeout_s = timeout_s
-        self._last: ProbeResult | None = None
-        self._running: asyncio.Task[ProbeResult] | None = None
-
-    def start(self) -> asyncio.Task[ProbeResult]:
-        """Begin a probe, or return the one under way."""
-        if self._running is None or self._running.done():
-            self._running = asyncio.create_task(self._probe())
-        return self._running
-
-    async def check(self) -> ProbeResult | None:
-        """The result of a fresh probe; None while the very first one is under way."""
-        if self._last is None:
-            self.start()
-            return None
-        if time.monotonic() - self._last.at_s > self._interval_s:
-            # Shielded: the probe serves every caller, and one that hangs up must not end it.
-            return await asyncio.shield(self.start())
-        return self._last
-
-    async def aclose(self) -> None:
-        """End a probe under way."""
-        if self._running is not None:
-            self._running.cancel()
-            await asyncio.gather(self._running, return_exceptions=True)
-
-    async def _probe(self) -> ProbeResult:
-        reason = ""
-        try:
-            async with asyncio.timeout(self._timeout_s):
-                await probe(self._engine)
-        except TimeoutError:
-            reason = f"the engine did not answer within {self._timeout_s:g} s"
-        except CrosstalkError as error:
-            reason = f"{error.message} [{error.code}]"
-        if reason:
-            _log.error("the probe of the engine failed: %s", reason)
-        self._last = ProbeResult(not reason, time.monotonic(), reason)
-        return self._last
 
 
 class Health(BaseModel):
@@ -124,7 +59,7 @@ async def readyz(services: ServicesDep, live: LiveDep) -> JSONResponse:
         state = "full"
     body = Ready(
         status=state,
-        reason=result.reason if result else "",
+        reason=(result.reason if result else "") or live.hub.reason_against(),
         transcriptions=services.admission.inside,
         live_sessions=live.hub.sessions,
     )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
+from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
+from app.core.times import to_seconds
 from app.formats.openai import SpeakerLabels, diarized_segment, plain_text
 from app.session import Final, Finished, Update
 from app.transport import openai_docs, sse
+from app.transport.access.routes import AccessDep, IdentityDep
 from app.transport.deps import Services, ServicesDep
 from app.transport.disconnect import while_connected
 from app.transport.problems import problem_of
@@ -29,6 +32,9 @@ _log = logging.getLogger(__name__)
 IGNORED_HEADER = "X-Crosstalk-Ignored"
 _MAX_IGNORED = 20
 
+Charge = Callable[[float], Awaitable[None]]
+"""Counts seconds of sound."""
+
 router = APIRouter(tags=["audio"])
 
 
@@ -39,31 +45,36 @@ router = APIRouter(tags=["audio"])
     responses=openai_docs.RESPONSES,
     openapi_extra=openai_docs.REQUEST,
 )
-async def create_transcription(request: Request, services: ServicesDep) -> Response:
+async def create_transcription(
+    request: Request, services: ServicesDep, who: IdentityDep, access: AccessDep
+) -> Response:
     """Who spoke, when, and what: send a recording, get its transcript in the format asked for."""
     async with AsyncExitStack() as stack:
         stack.enter_context(services.admission.admit())
         form = await stack.enter_async_context(receive_form(request, services.upload_limits, services.upload_dir))
         task = read_task(services, form)
         if task.stream:
-            return await _stream(request, services, task, stack)
+            return await _stream(request, services, task, stack, partial(access.charge_all, who))
         view = await while_connected(request, whole(services, task))
+        await access.charge_all(who, to_seconds(view.duration))
         return Response(task.format.render(view), media_type=task.format.media_type, headers=_headers(task))
 
 
-async def _stream(request: Request, services: Services, task: Task, stack: AsyncExitStack) -> Response:
+async def _stream(request: Request, services: Services, task: Task, stack: AsyncExitStack, charge: Charge) -> Response:
     """Start the work, and the answer once the work has shown a sign of life: until then errors have a real status."""
     running = sse.with_heartbeats(updates(services, task), services.timings.heartbeat_s)
     stack.push_async_callback(running.aclose)
     first = await while_connected(request, _next(running))
-    return _Events(_events(first, running, task), stack.pop_all(), _headers(task))
+    return _Events(_events(first, running, task, charge), stack.pop_all(), _headers(task))
 
 
 async def _next(running: AsyncIterator[Update | None]) -> Update | None:
     return await anext(running)
 
 
-async def _events(first: Update | None, running: AsyncIterator[Update | None], task: Task) -> AsyncIterator[bytes]:
+async def _events(
+    first: Update | None, running: AsyncIterator[Update | None], task: Task, charge: Charge
+) -> AsyncIterator[bytes]:
     writer = _EventWriter(diarized=task.format.name == "diarized_json")
     try:
         for line in writer.write(first):
@@ -71,6 +82,8 @@ async def _events(first: Update | None, running: AsyncIterator[Update | None], t
         async for update in running:
             for line in writer.write(update):
                 yield line
+            if isinstance(update, Finished):
+                await charge(to_seconds(update.view.duration))
     except Exception as error:  # noqa: BLE001 - the status is sent already; the client must learn of it in the stream
         _log.exception("a streamed transcription failed")
         yield sse.event(problem_of(error).body())

@@ -16,19 +16,25 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
 from app.errors import (
+    AccessError,
     AudioTooLong,
     BlobMissing,
     CrosstalkError,
     EngineClosed,
     EngineFailed,
+    EngineUnavailable,
     IdempotencyConflict,
     InputError,
     JobNotFound,
     JobStateInvalid,
+    KeyInvalid,
+    KeyNotFound,
+    LimitReached,
     OutputError,
     Overloaded,
     RevisionConflict,
     SetupError,
+    ShareNotFound,
     SpeakerNotFound,
     StoreFull,
     StoreUnavailable,
@@ -50,7 +56,13 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     JobStateInvalid: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
+    KeyInvalid: HTTPStatus.UNAUTHORIZED,
+    KeyNotFound: HTTPStatus.NOT_FOUND,
+    ShareNotFound: HTTPStatus.NOT_FOUND,
+    LimitReached: HTTPStatus.TOO_MANY_REQUESTS,
+    AccessError: HTTPStatus.FORBIDDEN,
     EngineClosed: HTTPStatus.SERVICE_UNAVAILABLE,
+    EngineUnavailable: HTTPStatus.SERVICE_UNAVAILABLE,
     EngineFailed: HTTPStatus.INTERNAL_SERVER_ERROR,
     CrosstalkError: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
@@ -96,7 +108,12 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
     if isinstance(error, CrosstalkError):
         status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
         param = error.param or ("file" if isinstance(error, InputError) else None)
-        return Problem(status, error.code, error.message, param, _retry(status, retry_after_s))
+        headers = dict(_retry(status, retry_after_s))
+        if isinstance(error, LimitReached):
+            headers["Retry-After"] = str(error.retry_after_s)
+        elif isinstance(error, KeyInvalid):
+            headers["WWW-Authenticate"] = "Bearer"
+        return Problem(status, error.code, error.message, param, headers)
     if isinstance(error, HttpProblem):
         return Problem(error.status, error.code, error.message, error.param, _retry(error.status, retry_after_s))
     if isinstance(error, TimeoutError):

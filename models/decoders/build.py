@@ -8,9 +8,13 @@ from pathlib import Path
 
 import torch
 
+from models.asr.features import SAMPLE_RATE_HZ
 from models.asr.whisper import AsrSettings, WhisperAsr
 from models.decoders.base import Decoder
 from models.decoders.cascade import CascadeDecoder
+from models.decoders.public.decoder import PublicDecoder, PublicRules
+from models.decoders.public.kinds import KINDS
+from models.decoders.public.load import load_public
 from models.decoders.sot import SotDecoder
 from models.errors import BadCheckpoint, ModelError
 from models.llm.load import load_llm
@@ -29,11 +33,17 @@ ENCODER = "whisper-base"
 """The Whisper of the registry of weights: it writes the cascade's words and hears for the SOT decoder."""
 
 
+PUBLIC_BATCH_S = 120
+"""Seconds of sound that a public decoder writes in one pass, or one window where that is longer."""
+
+
 @dataclass(frozen=True, slots=True)
 class DecoderSettings:
     """How a decoder runs.
 
     weights_dir: folder of the weights; quantize: 8-bit linear layers (CPU); max_batch: clips in one pass of Whisper.
+    public_source: where a public decoder's weights are: a folder, or REPOSITORY@COMMIT
+    public_window_s: seconds of sound that a public decoder hears at once
     """
 
     registry: Registry
@@ -42,6 +52,14 @@ class DecoderSettings:
     dtype: torch.dtype = torch.float32
     quantize: bool = False
     max_batch: int = 16
+    public_source: str = ""
+    public_window_s: float = 30.0
+
+
+class SettingUnsupported(ModelError):
+    """The decoder does not have what a setting asks for. One argument: the message."""
+
+    code = "setting_unsupported"
 
 
 def load_decoder(name: str, settings: DecoderSettings) -> Decoder:
@@ -80,11 +98,25 @@ def _load_sot(settings: DecoderSettings) -> Decoder:
     return SotDecoder(asr, load_checkpoint(SOT_DIR, llm), tokenizer)
 
 
+def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
+    def load(settings: DecoderSettings) -> Decoder:
+        if settings.quantize:
+            raise SettingUnsupported(f"the {name} decoder has no 8-bit layers; leave quantize off")
+        known = settings.registry.public_model(name)
+        writer = load_public(KINDS[name], known, settings.public_source, settings.device, settings.dtype)
+        # Two minutes of sound in one pass, in however many windows: what bounds the memory.
+        batch = max(1, int(PUBLIC_BATCH_S // settings.public_window_s))
+        return PublicDecoder(KINDS[name], writer, PublicRules(round(settings.public_window_s * SAMPLE_RATE_HZ), batch))
+
+    return load
+
+
 SOT_DIR = Path(__file__).parents[1] / "sot-base"
 """The checkpoint of the SOT decoder that comes with the code."""
 
 DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
     "cascade": _load_cascade,
+    **{name: _load_public(name) for name in KINDS},
     **({"sot": _load_sot} if (SOT_DIR / CONFIG_FILE).is_file() else {}),
 }
-"""Every decoder by name; `sot` where its checkpoint is there."""
+"""Every decoder by name; `sot` where its checkpoint is there. `moss` and `vibevoice` need weights of the user's own."""

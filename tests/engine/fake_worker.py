@@ -136,6 +136,7 @@ class FakeWorker:
     """Diarizes and decodes what `meeting` makes. `batches` holds (step, size) of every batch that came in."""
 
     spec = SPEC
+    identity = "fake"
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, int]] = []

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 
 from app.core.types import Decoded
-from app.engine.build import EngineSettings, build_engine, probe
+from app.engine.build import EngineSettings, build_engine
 from app.engine.log import FileLog, Key, MemoryLog, Record
+from app.engine.probe import probe
 from app.engine.replay import open_replay
 from app.engine.settings import WorkerSettings
 from app.errors import EngineClosed, EngineFailed, FileUnreadable, ModelUnavailable, OptionInvalid, OutputError

@@ -19,6 +19,7 @@ from app.engine.wire import dump_decoded, dump_diarization
 from app.errors import EngineClosed, EngineError
 from tests.engine.engine_cases import POISON_REQUEST, POISON_WINDOW, REQUESTS, WINDOWS, ask_all
 from tests.engine.fake_worker import NUM_FRAMES, SPEC, FakeWorker, fake_engine
+from tests.engine.inference import ServedEngine
 
 
 class GatedWorker(FakeWorker):
@@ -68,10 +69,19 @@ async def make_replay(folder: Path) -> Made:
     return Made(await open_replay(FileLog(folder / "log", writable=False)), None)
 
 
+async def make_http(_folder: Path) -> Made:
+    worker = GatedWorker()
+    served = ServedEngine(fake_engine(worker, BatchRules(max_diarize_batch=3, max_decode_batch=2)))
+    return Made(await served.start(), worker)
+
+
 Make = Callable[[Path], Awaitable[Made]]
 
 
-@pytest.fixture(params=[make_local, make_recording, make_replay], ids=["local", "replay over local", "replay alone"])
+@pytest.fixture(
+    params=[make_local, make_recording, make_replay, make_http],
+    ids=["local", "replay over local", "replay alone", "http"],
+)
 def make(request: pytest.FixtureRequest) -> Make:
     return request.param
 

@@ -9,7 +9,7 @@ import pytest
 
 from app.core.types import DecodeRequest, DecodeTurn, Flag, LocalDiarization, Window
 from app.engine.settings import WorkerSettings
-from app.engine.worker import Models, ModelWorker
+from app.engine.worker import Models, ModelWorker, _dtype
 from app.errors import EngineClosed, EngineFailed, ModelUnavailable, OptionInvalid
 from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurnOutput, DecoderWord
 from models.diarization.geometry import FrameGeometry
@@ -209,3 +209,16 @@ def test_damaged_weights_are_named(tmp_path) -> None:
     (folder / "pytorch_model.bin").write_bytes(b"not a model")
     with pytest.raises(ModelUnavailable, match="segmentation"):
         ModelWorker.load(WorkerSettings(weights_dir=tmp_path, device="cpu"))
+
+
+@pytest.mark.parametrize(
+    ("dtype", "decoder", "device", "expected"),
+    [
+        ("auto", "moss", "cuda", "bfloat16"),
+        ("auto", "moss", "cpu", "auto"),
+        ("auto", "cascade", "cuda", "auto"),
+        ("float16", "moss", "cuda", "float16"),
+    ],
+)
+def test_public_models_keep_their_number_format_on_a_gpu(dtype, decoder, device, expected):
+    assert _dtype(WorkerSettings(dtype=dtype, decoder=decoder), device, {"moss"}) == expected

@@ -13,7 +13,8 @@ import pytest
 
 from app.core.times import to_samples
 from app.core.types import DecodeRequest, DecodeTurn, LocalDiarization, Window
-from app.engine.build import EngineSettings, build_engine, probe
+from app.engine.build import EngineSettings, build_engine
+from app.engine.probe import probe
 from app.engine.settings import WorkerSettings
 from app.engine.worker import ModelWorker
 

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from app.access import tables as access_tables
 from app.errors import SetupError
 from app.jobs import tables
 from app.store import migrate, open_database
@@ -21,7 +22,7 @@ def test_migrations_make_the_tables_that_the_queries_see(url):
     migrate(database)
     with database.read() as connection:
         context = MigrationContext.configure(connection, opts={"compare_type": True})
-        assert compare_metadata(context, [tables.metadata, sql_store.metadata]) == []
+        assert compare_metadata(context, [tables.metadata, sql_store.metadata, access_tables.metadata]) == []
         keys = {key["referred_table"] for key in sa.inspect(connection).get_foreign_keys("window")}
     assert keys == {"job"}
     database.close()
@@ -31,7 +32,7 @@ def test_many_processes_migrate_at_once(url):
     databases = [open_database(url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, databases))
-    assert {revision(database) for database in databases} == {"0002"}
+    assert {revision(database) for database in databases} == {"0003"}
     for database in databases:
         database.close()
 

@@ -105,6 +105,24 @@ def test_refuses_and_names_the_key(tmp_path: Path, old: str, new: str, said: str
     assert caught.value.code == "registry_invalid"
 
 
+PUBLIC = """
+[public.moss]
+repo = "someone/model"
+licence = "MIT"
+licence_url = "https://example.org"
+"""
+
+
+def test_reads_public_models(tmp_path: Path) -> None:
+    registry = load_registry(write(tmp_path, GOOD + PUBLIC))
+    assert registry.public_model("moss").repo == "someone/model"
+    assert load_registry(write(tmp_path, GOOD)).public == {}
+    with pytest.raises(RegistryError, match="no public model 'other'"):
+        registry.public_model("other")
+    with pytest.raises(RegistryError, match=r"unknown key 'public\.moss\.sha256'"):
+        load_registry(write(tmp_path, GOOD + PUBLIC + 'sha256 = "00"\n'))
+
+
 def test_refuses_a_name_used_twice(tmp_path: Path) -> None:
     second = GOOD[GOOD.index("[[files]]") :]
     with pytest.raises(RegistryError, match="two files have the name 'one'"):

@@ -7,8 +7,8 @@ import threading
 
 import httpx2
 
+from app.engine.readiness import Readiness
 from app.errors import EngineFailed
-from app.transport.health import Readiness
 from tests.engine.fake_worker import FakeWorker, fake_engine
 from tests.transport.server import serving, settings, wait_until
 

@@ -10,6 +10,7 @@ from app import errors
 from app.transport.problems import HttpProblem, problem_of
 
 CLIENT_FAULTS = (
+    errors.AccessError,
     errors.InputError,
     errors.BlobMissing,
     errors.IdempotencyConflict,

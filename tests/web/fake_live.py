@@ -64,6 +64,7 @@ class FakeLive:
         self._sockets: list[WebSocket] = []
         self.app = FastAPI(openapi_url=None)
         self.app.include_router(pages.make_router())
+        self.app.add_api_route("/v1/models", lambda: {"data": []}, methods=["GET"])
         self.app.add_api_websocket_route("/v1/live", self._live)
         self.app.add_api_websocket_route("/v1/live/{name}/view", self._view)
 

@@ -49,6 +49,7 @@ class FakeRecordings:
         self.edits: list[dict] = []
         self.app = FastAPI(openapi_url=None)
         self.app.include_router(pages.make_router())
+        self.app.add_api_route("/v1/models", lambda: {"data": []}, methods=["GET"])
         base = "/v1/recordings"
         self.app.add_api_route(base, self._list, methods=["GET"])
         self.app.add_api_route(base, self._upload, methods=["POST"], status_code=202)

@@ -3,6 +3,7 @@
 | close | reason     | meaning                                                        |
 |-------|------------|----------------------------------------------------------------|
 | 1000  |            | after CloseStream (or an empty binary frame) and Metadata      |
+| 1001  |            | this server is going away: the rest and Metadata have been sent |
 | 1008  | DATA-0000  | the sound cannot be decoded                                    |
 | 1011  | NET-0001   | neither sound nor KeepAlive for ten seconds                    |
 | 1011  | a code     | the models failed, or this server has no room                  |
@@ -20,6 +21,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from http import HTTPStatus
+from typing import Any
 
 from fastapi import APIRouter, WebSocket
 from starlette.responses import JSONResponse
@@ -28,15 +30,19 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from app.audio.limits import AudioLimits
 from app.audio.pcm import RawFormat, RawStream
 from app.audio.stream import ContainerStream, Gap
-from app.core.times import to_seconds
+from app.core.times import to_samples, to_seconds
 from app.core.types import Frames
 from app.errors import AudioEmpty, CrosstalkError, InputError
 from app.live.session import LiveSession
 from app.live.updates import Finished, LiveOptions
-from app.transport.listen.auth import Credentials, credentials_of
+from app.transport.access.credentials import credentials_of
+from app.transport.access.guard import access_of, identity_of
 from app.transport.listen.params import ListenOptions, parse_query
 from app.transport.listen.results import Message, Shape, closing_metadata
 from app.transport.listen.translate import Translator
+from app.transport.live.guests import Guest
+from app.transport.live.hub import LiveHub
+from app.transport.live.owner import Owner
 
 _log = logging.getLogger(__name__)
 
@@ -51,18 +57,17 @@ _MOST_GAPS = 100
 class ListenService:
     """What the endpoint works with. Made by app/main.py as `app.state.listen`.
 
-    open_session: begins a session; authorize: whether these credentials may listen (None: none were given)
-    silence_s: how long a client may send nothing; max_sessions: connections at the same time
+    open_session: begins a session
+    hub: where the sessions are counted, and whose limits they have
+    silence_s: how long a client may send nothing, unless the hub's limit is shorter
     """
 
     open_session: Callable[[LiveOptions], LiveSession]
+    hub: LiveHub
     limits: AudioLimits
     model: str
     version: str
-    authorize: Callable[[Credentials | None], bool] = lambda _credentials: True
     silence_s: float = 10.0
-    max_sessions: int = 100
-    sessions: int = 0
 
 
 class _Closed(Exception):
@@ -79,26 +84,22 @@ async def listen(websocket: WebSocket) -> None:
     """Deepgram's live transcription."""
     service: ListenService = websocket.app.state.listen
     request_id = str(uuid.uuid4())
-    credentials, subprotocol = credentials_of(websocket.headers)
-    if not service.authorize(credentials):
-        await _deny(websocket, HTTPStatus.UNAUTHORIZED, "INVALID_AUTH", "Invalid credentials.", request_id)
-        return
+    _, subprotocol = credentials_of(websocket.headers)
     try:
         options = parse_query(websocket.query_params.multi_items())
         sound = _stream(options, service.limits)
     except CrosstalkError as error:
         await _deny(websocket, HTTPStatus.BAD_REQUEST, "Bad Request", error.message, request_id)
         return
-    if service.sessions >= service.max_sessions:
+    if service.hub.full:
         await _deny(websocket, HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "This server has no room.", request_id)
         return
-    service.sessions += 1
-    try:
-        await websocket.accept(subprotocol, headers=[(b"dg-request-id", request_id.encode())])
-        await _Listener(websocket, service, options, sound, request_id).run()
-    finally:
-        service.sessions -= 1
-        await asyncio.to_thread(sound.close)
+    with service.hub.guests.stay() as guest:
+        try:
+            await websocket.accept(subprotocol, headers=[(b"dg-request-id", request_id.encode())])
+            await _Listener(websocket, service, options, sound, request_id).run(guest)
+        finally:
+            await asyncio.to_thread(sound.close)
 
 
 Sound = RawStream | ContainerStream
@@ -125,6 +126,7 @@ class _Listener:
         self, websocket: WebSocket, service: ListenService, options: ListenOptions, sound: Sound, request_id: str
     ) -> None:
         self._websocket = websocket
+        self._owner = Owner(identity_of(websocket), access_of(websocket))
         self._service = service
         self._options = options
         self._sound = sound
@@ -133,9 +135,10 @@ class _Listener:
         self._digest = hashlib.sha256()
         self._sending = asyncio.Lock()
         self._gaps: deque[str] = deque(maxlen=_MOST_GAPS)
+        self._enough = self._sent_away = ""
 
-    async def run(self) -> None:
-        """From the first byte to the close."""
+    async def run(self, guest: Guest) -> None:
+        """From the first byte to the close; a guest that is asked to leave ends as if by CloseStream."""
         asked = self._options
         wanted = LiveOptions(
             asked.language,
@@ -144,8 +147,8 @@ class _Listener:
         )
         try:
             async with self._service.open_session(wanted) as session:
-                await self._both_ways(session)
-            await self._close(1000, "")
+                await self._both_ways(session, guest)
+            await self._close(1001 if self._sent_away else 1000, self._sent_away)
         except _Closed as closed:
             await self._close(closed.code, closed.reason)
         except WebSocketDisconnect:
@@ -157,25 +160,34 @@ class _Listener:
             _log.exception("a listener's session failed")
             await self._close(1011, "internal_error")
 
-    async def _both_ways(self, session: LiveSession) -> None:
+    async def _both_ways(self, session: LiveSession, guest: Guest) -> None:
         """Sound in, messages out, until the last message is out. Raises what ends the connection early."""
         reader = asyncio.create_task(self._read(session))
         writer = asyncio.create_task(self._write(session))
+        leaving = asyncio.create_task(guest.leave.wait())
+        tasks: tuple[asyncio.Task[Any], ...] = (reader, writer, leaving)
         try:
-            await asyncio.wait({reader, writer}, return_when=asyncio.FIRST_COMPLETED)
-            if reader.done():
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+            if leaving.done() and not reader.done() and not writer.done():
+                self._sent_away = "this server is going away"
+                reader.cancel()
+                await asyncio.gather(reader, return_exceptions=True)
+                await session.stop()
+            elif reader.done():
                 await reader
             await writer
         finally:
-            reader.cancel()
-            writer.cancel()
-            await asyncio.gather(reader, writer, return_exceptions=True)
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await self._owner.leave()
 
     async def _read(self, session: LiveSession) -> None:
         """Take frames until the client ends the stream. Raises _Closed, WebSocketDisconnect, CrosstalkError."""
-        while True:
+        silence_s = min(self._service.silence_s, self._service.hub.limits.idle_timeout_s)
+        while not self._enough:
             try:
-                async with asyncio.timeout(self._service.silence_s):
+                async with asyncio.timeout(silence_s):
                     frame = await self._websocket.receive()
             except TimeoutError:
                 raise _Closed(1011, "NET-0001: neither audio data nor a KeepAlive within the timeout window") from None
@@ -190,7 +202,8 @@ class _Listener:
                 await self._hear(data, session)
             else:
                 break  # an empty frame was how streams were ended before CloseStream
-        await self._hear(None, session)
+        if not self._enough:
+            await self._hear(None, session)
         await session.stop()
 
     async def _hear(self, data: bytes | None, session: LiveSession) -> None:
@@ -209,7 +222,13 @@ class _Listener:
             raise _Closed(1008, f"DATA-0000: {error.message}") from error
         for item in heard:
             if isinstance(item, Frames):
-                await session.push(item.samples)
+                limit_s = self._service.hub.limits.max_duration_s
+                most = max(0, to_samples(limit_s) - session.received_samples)
+                await session.push(item.samples[:most])
+                await self._owner.heard(min(len(item.samples), most))
+                if len(item.samples) > most:
+                    self._enough = f"the longest session is {limit_s:g} s; what follows was not heard"
+                    return
             elif isinstance(item, Gap):
                 self._gaps.append(f"{to_seconds(item.start):.2f} to {to_seconds(item.end):.2f} s: {item.reason}")
 
@@ -241,15 +260,22 @@ class _Listener:
                 await self._say(message)
             if isinstance(update, Finished):
                 created = self._created.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-                warnings = (*self._options.warnings, *self._gaps, *update.view.warnings)
+                said = [it for it in (self._enough, self._sent_away) if it]
+                warnings = (*self._options.warnings, *self._gaps, *said, *update.view.warnings)
                 digest = self._digest.hexdigest()
                 await self._say(closing_metadata(self._shape, created, update.view.duration, digest, warnings))
 
     async def _say(self, message: Message) -> None:
         if self._options.tags and message.get("type") == "Metadata":
             message = {**message, "tags": list(self._options.tags)}
+        text = json.dumps(message, ensure_ascii=False)
         async with self._sending:
-            await self._websocket.send_text(json.dumps(message, ensure_ascii=False))
+            try:
+                async with asyncio.timeout(self._service.hub.limits.send_timeout_s):
+                    await self._websocket.send_text(text)
+            except (TimeoutError, RuntimeError) as error:
+                # RuntimeError: the server library's word for a socket that was closed under us.
+                raise WebSocketDisconnect(1006, "the client does not read") from error
 
     async def _close(self, code: int, reason: str) -> None:
         if self._websocket.application_state is WebSocketState.CONNECTED:

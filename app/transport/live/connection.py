@@ -17,10 +17,11 @@ from app.audio.limits import AudioLimits
 from app.audio.pcm import RawFormat, RawStream
 from app.audio.stream import ContainerStream, Gap, Heard
 from app.core.times import SAMPLE_RATE, to_seconds
-from app.errors import CrosstalkError, InputError, OptionInvalid, Overloaded
+from app.errors import CrosstalkError, InputError, LimitReached, OptionInvalid, Overloaded, SpeakerNotFound
 from app.transport.live import messages as wire
 from app.transport.live.hub import LiveHub, SessionUnknown, share_of
 from app.transport.live.mailbox import Closing, Letter, Mailbox
+from app.transport.live.owner import Owner
 from app.transport.live.room import Room
 from app.transport.live.store import Record
 
@@ -49,11 +50,12 @@ class Ended(Exception):
 class Connection:
     """Serves one accepted socket to its end."""
 
-    def __init__(self, websocket: WebSocket, hub: LiveHub, audio: AudioLimits) -> None:
+    def __init__(self, websocket: WebSocket, hub: LiveHub, audio: AudioLimits, owner: Owner) -> None:
         self._websocket = websocket
         self._hub = hub
         self._limits = hub.limits
         self._audio = audio
+        self._owner = owner
         self._mailbox = Mailbox(hub.limits.max_waiting_events)
         self._state = State.CONNECTED
         self._sound: RawStream | ContainerStream | None = None
@@ -66,7 +68,7 @@ class Connection:
             await self._enter(start)
         except Ended as ended:
             await self._refuse(ended)
-        except (Overloaded, SessionUnknown, InputError) as error:
+        except CrosstalkError as error:
             await self._refuse(_ended(error))
         except WebSocketDisconnect:
             return
@@ -88,10 +90,10 @@ class Connection:
         have = 0
         self._check_audio(start.audio)
         if start.resume is None:
-            room, token = await self._hub.open(start)
+            room, token = await self._hub.open(start, self._owner.tenant)
         else:
             token, have = start.resume.token, start.resume.have_revision
-            found = await self._hub.resume(token)
+            found = await self._hub.resume(token, self._owner.tenant)
             if isinstance(found, Record):
                 await self._repeat_end(found, token, have)
                 return
@@ -107,6 +109,7 @@ class Connection:
             if self._sound is not None:
                 await asyncio.to_thread(self._sound.close)
             room.detach(self._mailbox)
+            await self._owner.leave()
 
     async def _both_ways(self, room: Room, have: int) -> None:
         sender = asyncio.create_task(self._send(room, have))
@@ -184,6 +187,7 @@ class Connection:
             if most > 0:
                 self._warn(room)
                 await room.session.push(item.samples[:most])
+                await self._owner.heard(min(len(item.samples), most))
             if len(item.samples) >= most and self._state is State.OPEN:
                 self._state = State.DRAINING
                 room.tell(wire.GoAway(revision=room.revision, reason="max_duration", within_s=0.0))
@@ -207,10 +211,12 @@ class Connection:
         elif isinstance(message, wire.Start):
             raise Ended(1007, "message_invalid", "the session has been started already", "type")
         elif isinstance(message, wire.Rename):
+            await room.session.room()
             try:
                 room.session.rename(message.speaker, message.name)
             except ValueError as error:
                 raise OptionInvalid(str(error), param="name") from error
+            await self._owner.noted("live.rename", f"{room.record.id}/{message.speaker}")
         elif self._state is State.DRAINING:
             raise Ended(1007, "message_invalid", f"{message.type} came after stop", "type")
         elif isinstance(message, wire.Flush):
@@ -239,7 +245,7 @@ class Connection:
         while True:
             item = await self._mailbox.get(self._limits.heartbeat_s)
             if self._mailbox.overflowed:
-                await self._close(1013, "the client reads too slowly")
+                await self._too_slow(room)
                 return
             if item is None:
                 await self._say(room.heartbeat())
@@ -249,6 +255,12 @@ class Connection:
             elif not item.revision or item.revision > last:
                 last = max(last, item.revision)
                 await self._text(item.text)
+
+    async def _too_slow(self, room: Room) -> None:
+        most = self._limits.max_waiting_events
+        message = f"more than {most} events wait to be read; read on, and resume"
+        await self._say(wire.Problem(revision=room.revision, code="reads_too_slowly", message=message, fatal=True))
+        await self._close(1013, "reads_too_slowly")
 
     async def _replay(self, session: str, after: int) -> int:
         """Everything stored after a revision; returns the last one."""
@@ -334,7 +346,9 @@ def _ended(error: CrosstalkError) -> Ended:
         close = 4003
     elif isinstance(error, Overloaded):
         close = 4005
-    elif isinstance(error, OptionInvalid):
+    elif isinstance(error, LimitReached):
+        close = 1008
+    elif isinstance(error, OptionInvalid | SpeakerNotFound):
         close = 4007
     elif isinstance(error, InputError):
         close, code = 4002, "format_invalid"

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
-from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Depends, Query, Request, WebSocket
 from fastapi.responses import Response, StreamingResponse
+from starlette.requests import HTTPConnection
 from starlette.websockets import WebSocketDisconnect
 
 from app.audio.limits import AudioLimits
+from app.engine.base import Engine
 from app.errors import OptionInvalid
 from app.formats import FORMATS
 from app.transport import sse
+from app.transport.access.credentials import credentials_of
+from app.transport.access.guard import access_of, identity_of
+from app.transport.live import messages as wire
 from app.transport.live.connection import Connection
 from app.transport.live.hub import LiveHub, SessionUnknown
+from app.transport.live.owner import Owner
 from app.transport.live.store import Record
-from app.transport.live.view import follow, open_view, transcript
+from app.transport.live.view import follow, open_view, transcript, while_shared
 from app.transport.problems import HttpProblem, Problem
 
 router = APIRouter(tags=["live"])
@@ -29,13 +34,15 @@ router = APIRouter(tags=["live"])
 class LiveService:
     """What the routes work with. Made by app/main.py as `app.state.live`.
 
-    origins: pages of other hosts that may open sockets; one's own always may
+    engine: the one that live sessions use, whose demand is measured
+    recheck_s: how often a viewer's link is looked at again
     """
 
     hub: LiveHub
+    engine: Engine
     audio: AudioLimits
-    origins: tuple[str, ...]
     retry_after_s: int
+    recheck_s: float = 30.0
 
 
 def get_live(request: Request) -> LiveService:
@@ -46,65 +53,75 @@ def get_live(request: Request) -> LiveService:
 
 
 LiveDep = Annotated[LiveService, Depends(get_live)]
-Share = Annotated[str, Query(min_length=1, max_length=200, description="The session's share token, or its own token")]
+Share = Annotated[str, Query(max_length=200, description="A link's secret, or the session's own token; not with a key")]
 
 
 @router.websocket("/v1/live")
 async def live(websocket: WebSocket) -> None:
     """Sound in, captions out."""
     service: LiveService = websocket.app.state.live
-    if await _refused(websocket, service):
-        return
     hub = service.hub
-    if hub.full and not hub.may_resume:
+    if hub.crowded and not hub.may_resume:
         headers = {"Retry-After": str(service.retry_after_s)}
         problem = Problem(503, "overloaded", "this server holds as much as it can", headers=headers)
         await websocket.send_denial_response(problem.response())
         return
-    await websocket.accept()
-    await Connection(websocket, hub, service.audio).serve()
+    _, subprotocol = credentials_of(websocket.headers)
+    await websocket.accept(subprotocol)
+    owner = Owner(identity_of(websocket), access_of(websocket))
+    await Connection(websocket, hub, service.audio, owner).serve()
 
 
 @router.websocket("/v1/live/{session}/view")
 async def view(websocket: WebSocket, session: str, share: str = "") -> None:
     """A viewer's socket: only the server speaks."""
     service: LiveService = websocket.app.state.live
-    if await _refused(websocket, service):
-        return
+    look = _look(websocket, service, session, share)
     try:
-        record = await open_view(service.hub, session, share)
+        record = await look()
     except SessionUnknown as error:
         await websocket.send_denial_response(Problem(404, error.code, error.message, error.param).response())
         return
-    await websocket.accept()
+    _, subprotocol = credentials_of(websocket.headers)
+    await websocket.accept(subprotocol)
     try:
-        async for frame in follow(service.hub, record):
-            if frame is not None:
-                await websocket.send_text(frame)
-        await websocket.close(1000, "done")
+        try:
+            async for frame in while_shared(follow(service.hub, record), look, service.recheck_s):
+                if frame is not None:
+                    await websocket.send_text(frame)
+            await websocket.close(1000, "done")
+        except SessionUnknown as error:
+            await websocket.close(1008, error.message)
     except (WebSocketDisconnect, RuntimeError):
         return  # the viewer has gone, which server libraries tell in either way
 
 
 @router.get("/v1/live/{session}/events", summary="Follow a live session", response_class=StreamingResponse)
-async def events(service: LiveDep, session: str, share: Share) -> StreamingResponse:
+async def events(request: Request, service: LiveDep, session: str, share: Share = "") -> StreamingResponse:
     """Server-sent events: `ready`, `snapshot`, then `partial`, `final`, `speakers`, `done`."""
-    record = await _found(service, session, share)
+    look = _look(request, service, session, share)
+    record = await _found(look)
 
     async def stream() -> AsyncIterator[bytes]:
-        async for frame in follow(service.hub, record):
-            yield sse.HEARTBEAT if frame is None else b"data: " + frame.encode() + b"\n\n"
+        try:
+            async for frame in while_shared(follow(service.hub, record), look, service.recheck_s):
+                yield sse.HEARTBEAT if frame is None else b"data: " + frame.encode() + b"\n\n"
+        except SessionUnknown as error:
+            problem = wire.Problem(revision=0, code=error.code, message=error.message, param=error.param, fatal=True)
+            yield b"data: " + problem.text().encode() + b"\n\n"
 
     return StreamingResponse(stream(), media_type=sse.MEDIA_TYPE, headers=sse.HEADERS)
 
 
 @router.get("/v1/live/{session}/transcript", summary="The transcript of a live session so far")
-async def download(service: LiveDep, session: str, share: Share, format: str = "json") -> Response:
+async def download(
+    request: Request, service: LiveDep, session: str, share: Share = "", format: str = "json"
+) -> Response:
     """In any of the formats for recordings."""
     if format not in FORMATS:
         raise OptionInvalid(f"unknown format {format!r}; known: {', '.join(FORMATS)}", param="format")
     chosen = FORMATS[format]
-    shown = chosen.render(await transcript(service.hub, await _found(service, session, share)))
+    shown = chosen.render(await transcript(service.hub, await _found(_look(request, service, session, share))))
     return Response(
         shown,
         media_type=chosen.media_type,
@@ -112,18 +129,16 @@ async def download(service: LiveDep, session: str, share: Share, format: str = "
     )
 
 
-async def _found(service: LiveService, session: str, share: str) -> Record:
+def _look(
+    connection: HTTPConnection, service: LiveService, session: str, share: str
+) -> Callable[[], Awaitable[Record]]:
+    """Whether who asks may see the session: asked at first, and again while it is shown."""
+    who, shares = identity_of(connection), access_of(connection).shares
+    return lambda: open_view(service.hub, session, share, who, shares)
+
+
+async def _found(look: Callable[[], Awaitable[Record]]) -> Record:
     try:
-        return await open_view(service.hub, session, share)
+        return await look()
     except SessionUnknown as error:
         raise HttpProblem(HTTPStatus.NOT_FOUND, error.code, error.message, error.param) from error
-
-
-async def _refused(websocket: WebSocket, service: LiveService) -> bool:
-    """Whether a page of another host tried: browsers let any page open a socket to anywhere, and say from which."""
-    origin = websocket.headers.get("origin")
-    if origin is None or origin in service.origins or urlsplit(origin).netloc == websocket.headers.get("host"):
-        return False
-    problem = Problem(403, "origin_refused", f"pages of {origin[:200]} may not use this server", "origin")
-    await websocket.send_denial_response(problem.response())
-    return True

@@ -12,13 +12,16 @@ import json
 import logging
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
-from app.errors import InputError, OptionInvalid, Overloaded
+from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
-from app.live.updates import LiveOptions
+from app.live.updates import KnownVoice, LiveOptions
 from app.options import hotwords, language_code, speaker_count
+from app.transport.live.gate import StreamGate
+from app.transport.live.guests import Guests
 from app.transport.live.limits import LiveLimits
 from app.transport.live.messages import GoAway, Start
 from app.transport.live.room import Room
@@ -27,7 +30,11 @@ from app.transport.live.store import Fenced, LiveStore, Record
 _log = logging.getLogger(__name__)
 
 OpenSession = Callable[[LiveOptions, Snapshot | None], LiveSession]
-_SWEEP_EVERY_S = 60.0
+Voices = Callable[[str, Sequence[str] | None], tuple[KnownVoice, ...]]
+"""(tenant, ids; None = all) -> enrolled people. Blocks; raises SpeakerNotFound naming an id that is not there."""
+EVERYBODY = ("all",)
+"""`known_speakers` that means everybody who is enrolled."""
+_UNKNOWN = "the token is unknown, or the session is over for too long"
 
 
 class SessionUnknown(InputError):
@@ -49,8 +56,12 @@ def digest(token: str) -> str:
 class LiveHub:
     """Owns the rooms. One event loop."""
 
-    def __init__(self, open_session: OpenSession, store: LiveStore, limits: LiveLimits) -> None:
+    def __init__(
+        self, open_session: OpenSession, store: LiveStore, limits: LiveLimits, voices: Voices | None = None
+    ) -> None:
         self._open_session = open_session
+        self._voices = voices or no_voices
+        self.guests = Guests()
         self.store = store
         self.limits = limits
         self._rooms: dict[str, Room] = {}
@@ -58,6 +69,8 @@ class LiveHub:
         self._opening = 0
         self._sweeper: asyncio.Task[None] | None = None
         self.draining = False
+        self.gate: StreamGate | None = None
+        """Measures whether one more has room; None = any number up to the limit."""
 
     def start(self) -> None:
         """Begin to look after what expires."""
@@ -65,13 +78,28 @@ class LiveHub:
 
     @property
     def sessions(self) -> int:
-        """Sessions held here, waiting ones included."""
-        return len(self._rooms) + self._opening
+        """Sessions held here, those of `guests` and those that wait for their client included."""
+        return len(self._rooms) + self._opening + len(self.guests)
 
     @property
     def full(self) -> bool:
         """Whether a new session would be refused."""
+        return bool(self.reason_against())
+
+    @property
+    def crowded(self) -> bool:
+        """Whether even a session that comes back from another server would be refused."""
         return self.draining or self.sessions >= self.limits.max_sessions
+
+    def reason_against(self) -> str:
+        """Why a new session would be refused; empty when it would not."""
+        if self.draining:
+            return "this server is going away"
+        if self.sessions >= self.limits.max_sessions:
+            return "this server holds as much as it can"
+        if self.gate is None:
+            return ""
+        return self.gate.reason_against(self.sessions, sum(room.lagging for room in self._rooms.values()))
 
     @property
     def may_resume(self) -> bool:
@@ -82,11 +110,14 @@ class LiveHub:
         """A session held here."""
         return self._rooms.get(session)
 
-    async def open(self, start: Start) -> tuple[Room, str]:
-        """A new session and its token. Raises Overloaded, OptionInvalid."""
+    async def open(self, start: Start, tenant: str = "") -> tuple[Room, str]:
+        """A new session of a tenant, and its token. Raises Overloaded, OptionInvalid, SpeakerNotFound."""
         asked = _asked(start)
         options = _options(asked)
         self._check_room()
+        if start.known_speakers:
+            ids = None if start.known_speakers == EVERYBODY else start.known_speakers
+            options = replace(options, known=await asyncio.to_thread(self._voices, tenant, ids))
         token = secrets.token_urlsafe(32)
         record = Record(
             id=secrets.token_hex(8),
@@ -94,6 +125,8 @@ class LiveHub:
             share_hash=digest(share_of(token)),
             asked=json.dumps(asked),
             expires_s=time.time() + self.limits.resume_window_s,
+            tenant=tenant,
+            share_until_s=time.time() + self.limits.share_ttl_s,
         )
         self._opening += 1
         try:
@@ -102,9 +135,14 @@ class LiveHub:
         finally:
             self._opening -= 1
 
-    async def resume(self, token: str) -> Room | Record:
-        """The session of a token: its room, or its record when it is over. Raises SessionUnknown, Overloaded."""
+    async def resume(self, token: str, tenant: str = "") -> Room | Record:
+        """The session of a token: its room, or its record when it is over.
+
+        Raises SessionUnknown (also for another tenant's), Overloaded.
+        """
         room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
+        if room is not None and room.record.tenant != tenant:
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if room is not None and not room.ended.is_set():
             try:
                 await room.renew()
@@ -113,16 +151,22 @@ class LiveHub:
                 await self._leave(room)
         if self.draining:
             raise Overloaded("this server is going away")
-        record = await self.store.claim(digest(token), time.time())
+        record = await self.store.claim(digest(token), tenant, time.time())
         if record is None:
-            raise SessionUnknown("the token is unknown, or the session is over for too long", param="resume.token")
+            raise SessionUnknown(_UNKNOWN, param="resume.token")
         if record.state == "closed":
             return record
-        self._check_room()
+        self._check_room(returning=True)
         snapshot = Snapshot.load(record.checkpoint.snapshot) if record.checkpoint.snapshot else None
         self._opening += 1
         try:
-            return await self._begin(record, _options(json.loads(record.asked)), snapshot)
+            asked = json.loads(record.asked)
+            options = _options(asked)
+            if wanted := tuple(asked.get("known_speakers", ())):
+                # Somebody may have been forgotten since; the session goes on without that voice.
+                people = await asyncio.to_thread(self._voices, tenant, None)
+                options = replace(options, known=tuple(it for it in people if it.id in wanted or wanted == EVERYBODY))
+            return await self._begin(record, options, snapshot)
         finally:
             self._opening -= 1
 
@@ -132,7 +176,8 @@ class LiveHub:
         rooms = [room for room in self._rooms.values() if room.attached]
         for room in rooms:
             room.tell(GoAway(revision=room.revision, reason="drain", within_s=self.limits.drain_s))
-        leaving = [asyncio.create_task(room.left.wait()) for room in rooms]
+        left = [*(room.left for room in rooms), *(guest.left for guest in self.guests.send_away())]
+        leaving = [asyncio.create_task(it.wait()) for it in left]
         if leaving:
             await asyncio.wait(leaving, timeout=self.limits.drain_s)
             for room in rooms:
@@ -151,9 +196,11 @@ class LiveHub:
         await asyncio.gather(*tasks, return_exceptions=True)
         await self.store.aclose()
 
-    def _check_room(self) -> None:
-        if self.full:
-            raise Overloaded("this server is going away" if self.draining else "this server holds as much as it can")
+    def _check_room(self, *, returning: bool = False) -> None:
+        """returning: from another server, where it was let in; it is taken as long as there is any place."""
+        reason = self.reason_against()
+        if reason and (self.crowded or not returning):
+            raise Overloaded(f"{reason}; try again later")
 
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
         session = self._open_session(options, snapshot)
@@ -177,27 +224,46 @@ class LiveHub:
             if self._rooms.get(room.record.id) is room:
                 del self._rooms[room.record.id]
 
+    async def _renew_all(self) -> None:
+        for room in list(self._rooms.values()):
+            try:
+                await room.renew()
+            except Fenced:
+                await self._leave(room)
+
     async def _leave(self, room: Room) -> None:
         if self._rooms.get(room.record.id) is room:
             del self._rooms[room.record.id]
         await room.session.aclose()
 
     async def _sweep(self) -> None:
+        wall_s, steady_s = time.time(), time.monotonic()
         while True:
             try:
+                jumped_s = (time.time() - wall_s) - (time.monotonic() - steady_s)
+                wall_s, steady_s = time.time(), time.monotonic()
+                if abs(jumped_s) > self.limits.renew_s:
+                    # What is held here has expired by the new time, and is not abandoned for that.
+                    _log.warning("the clock was set by %.0f s; sessions are renewed", jumped_s)
+                    await self._renew_all()
                 gone = await self.store.sweep(time.time(), self.limits.keep_s)
             except Exception:  # noqa: BLE001 - a store that fails for a while must not end the cleaning for ever
                 _log.exception("the store of live sessions cannot be swept")
             else:
                 if gone:
                     _log.info("%d live sessions forgotten", gone)
-            await asyncio.sleep(_SWEEP_EVERY_S)
+            await asyncio.sleep(self.limits.sweep_s)
+
+
+def no_voices(_tenant: str, ids: Sequence[str] | None) -> tuple[KnownVoice, ...]:
+    """Nobody is enrolled. Raises SpeakerNotFound."""
+    if ids:
+        raise SpeakerNotFound(f"there is no known speaker {min(ids)}", param="known_speakers")
+    return ()
 
 
 def _asked(start: Start) -> dict[str, object]:
-    if start.known_speakers:
-        raise OptionInvalid("this server knows no enrolled speakers", param="known_speakers")
-    return start.model_dump(include={"language", "hotwords", "speakers", "partials"})
+    return start.model_dump(include={"language", "hotwords", "speakers", "known_speakers", "partials"})
 
 
 def _options(asked: dict[str, object]) -> LiveOptions:

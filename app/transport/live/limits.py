@@ -14,6 +14,7 @@ class LiveLimits:
     """
 
     max_sessions: int = 32
+    max_load: float = 0.8
     max_message_bytes: int = 1 << 20
     max_ahead_s: float = 30.0
     start_timeout_s: float = 10.0
@@ -25,8 +26,10 @@ class LiveLimits:
     lag_limit_s: float = 5.0
     drain_s: float = 5.0
     keep_s: float = 24 * 3600.0
+    share_ttl_s: float = 24 * 3600.0
     send_timeout_s: float = 60.0
     max_waiting_events: int = 2_000
     max_viewer_events: int = 256
     tick_s: float = 1.0
     renew_s: float = 5.0
+    sweep_s: float = 60.0

@@ -300,6 +300,11 @@ class Room:
             self._lag_told_s = None
             self._tell(wire.Lag(revision=self.revision, seconds=round(behind_s, 2), state="ok"))
 
+    @property
+    def lagging(self) -> bool:
+        """Whether the client was told that captions are late."""
+        return self._lag_told_s is not None
+
     def heartbeat(self) -> wire.Heartbeat:
         """How far the session is."""
         return wire.Heartbeat(

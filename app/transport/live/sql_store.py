@@ -15,6 +15,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    Double,
     Float,
     Index,
     Integer,
@@ -53,6 +54,8 @@ _sessions = Table(
     Column("snapshot", LargeBinary, nullable=False),
     Column("expires_s", Float(53), nullable=False),
     Column("done", Text),
+    Column("tenant", Text, nullable=False, server_default=""),
+    Column("share_until_s", Double),
     Index("live_session_expires", "state", "expires_s"),
 )
 _events = Table(
@@ -84,6 +87,8 @@ class SqlLiveStore:
             "revision": record.revision,
             "expires_s": record.expires_s,
             "done": record.done,
+            "tenant": record.tenant,
+            "share_until_s": record.share_until_s,
             **_columns(record.checkpoint),
         }
         await self._run(lambda connection: connection.execute(insert(_sessions), [values]))
@@ -93,11 +98,12 @@ class SqlLiveStore:
         row = await self._run(partial(_row, session))
         return None if row is None else _record(row)
 
-    async def claim(self, token_hash: str, now_s: float) -> Record | None:
+    async def claim(self, token_hash: str, tenant: str, now_s: float) -> Record | None:
         """See LiveStore."""
 
         def work(connection: Connection) -> RowMapping | None:
-            mine = (_sessions.c.token_hash == token_hash) & (_sessions.c.expires_s >= now_s)
+            mine = (_sessions.c.token_hash == token_hash) & (_sessions.c.tenant == tenant)
+            mine &= _sessions.c.expires_s >= now_s
             open_ = update(_sessions).where(mine & (_sessions.c.state == "open"))
             connection.execute(open_.values(epoch=_sessions.c.epoch + 1))
             return connection.execute(select(_sessions).where(mine)).mappings().one_or_none()
@@ -143,6 +149,11 @@ class SqlLiveStore:
         )
         rows = await self._run(lambda connection: connection.execute(wanted).all())
         return [StoredEvent(revision, body) for revision, body in rows]
+
+    async def end_share(self, session: str) -> None:
+        """See LiveStore."""
+        ended = update(_sessions).where(_sessions.c.id == session).values(share_until_s=0.0)
+        await self._run(lambda connection: connection.execute(ended))
 
     async def sweep(self, now_s: float, keep_s: float) -> int:
         """See LiveStore."""
@@ -203,4 +214,6 @@ def _record(row: RowMapping) -> Record:
         revision=row["revision"],
         checkpoint=Checkpoint(row["checkpoint_samples"], row["checkpoint_revision"], bytes(row["snapshot"])),
         done=row["done"],
+        tenant=row["tenant"],
+        share_until_s=row["share_until_s"],
     )

@@ -46,6 +46,7 @@ class Record:
     token_hash, share_hash: of the secrets for resuming and for viewing; asked: the session's wishes, JSON
     expires_s: Unix time until which an open session may be claimed; a closed one is kept on from there
     done: the `done` event, JSON, once everything is written
+    tenant: whose it is; share_until_s: Unix time until which the share token opens it, None = as long as it is kept
     """
 
     id: str
@@ -58,6 +59,8 @@ class Record:
     revision: int = 0
     checkpoint: Checkpoint = field(default_factory=Checkpoint)
     done: str | None = None
+    tenant: str = ""
+    share_until_s: float | None = None
 
 
 class LiveStore(Protocol):
@@ -69,9 +72,9 @@ class LiveStore(Protocol):
     async def find(self, session: str) -> Record | None:
         """A session by its id."""
 
-    async def claim(self, token_hash: str, now_s: float) -> Record | None:
+    async def claim(self, token_hash: str, tenant: str, now_s: float) -> Record | None:
         """Become the owner: the record with its new epoch. A closed session stays as it is. None for a token that is
-        unknown or expired."""
+        unknown, expired or another tenant's."""
 
     async def commit(
         self,
@@ -89,6 +92,9 @@ class LiveStore(Protocol):
 
     async def events(self, session: str, after: int, limit: int) -> list[StoredEvent]:
         """The next `limit` events after a revision, in order."""
+
+    async def end_share(self, session: str) -> None:
+        """The share token opens the session no more."""
 
     async def sweep(self, now_s: float, keep_s: float) -> int:
         """Close open sessions that nobody came back to, forget closed ones `keep_s` after they expired; how many were
@@ -114,10 +120,10 @@ class MemoryLiveStore:
         """See LiveStore."""
         return self._records.get(session)
 
-    async def claim(self, token_hash: str, now_s: float) -> Record | None:
+    async def claim(self, token_hash: str, tenant: str, now_s: float) -> Record | None:
         """See LiveStore."""
         for record in self._records.values():
-            if record.token_hash == token_hash and record.expires_s >= now_s:
+            if (record.token_hash, record.tenant) == (token_hash, tenant) and record.expires_s >= now_s:
                 if record.state == "closed":
                     return record
                 claimed = self._records[record.id] = replace(record, epoch=record.epoch + 1)
@@ -150,6 +156,10 @@ class MemoryLiveStore:
     async def events(self, session: str, after: int, limit: int) -> list[StoredEvent]:
         """See LiveStore."""
         return [event for event in self._events.get(session, []) if event.revision > after][:limit]
+
+    async def end_share(self, session: str) -> None:
+        """See LiveStore."""
+        self._records[session] = replace(self._records[session], share_until_s=0.0)
 
     async def sweep(self, now_s: float, keep_s: float) -> int:
         """See LiveStore."""

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import asyncio
 import secrets
-from collections.abc import AsyncIterator
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 
+from app.access import Identity, Scope
+from app.access.shares import Shares
 from app.core.times import to_samples
 from app.core.types import Flag, Segment, TranscriptView, Turn, Word
 from app.transport.live import messages as wire
@@ -57,15 +60,40 @@ async def told(store: LiveStore, session: str) -> Told:
     return found
 
 
-async def open_view(hub: LiveHub, session: str, token: str) -> Record:
-    """The session, for who holds its share token or its own. Raises SessionUnknown, also for a wrong token."""
-    record = await hub.store.find(session)
-    hashed = digest(token)
-    if record is None or not (
-        secrets.compare_digest(hashed, record.share_hash) or secrets.compare_digest(hashed, record.token_hash)
-    ):
+async def open_view(hub: LiveHub, session: str, token: str, who: Identity, shares: Shares) -> Record:
+    """The session, for who holds a link to it, its own token, or a key of its tenant that may read.
+
+    Raises SessionUnknown, also for a link that is wrong, expired or revoked.
+    """
+    record = await hub.store.find(session) if session.isascii() and session.isprintable() else None
+    if record is None or not (_may_read(who, record) or await _opens(record, token, shares)):
         raise SessionUnknown("there is no such session, or the link is not its own", param="share")
     return record
+
+
+def _may_read(who: Identity, record: Record) -> bool:
+    return bool(who.key_id) and who.tenant == record.tenant and Scope.READ in who.scopes
+
+
+async def _opens(record: Record, token: str, shares: Shares) -> bool:
+    hashed = digest(token)
+    if secrets.compare_digest(hashed, record.token_hash):
+        return True
+    if secrets.compare_digest(hashed, record.share_hash):
+        return record.share_until_s is None or time.time() < record.share_until_s
+    return await asyncio.to_thread(shares.opens, record.id, token)
+
+
+async def while_shared(
+    frames: AsyncIterator[str | None], still: Callable[[], Awaitable[object]], every_s: float
+) -> AsyncIterator[str | None]:
+    """The frames, for as long as the link works: looked at again so often. Raises what `still` raises."""
+    looked_s = time.monotonic()
+    async for frame in frames:
+        if time.monotonic() - looked_s >= every_s:
+            await still()
+            looked_s = time.monotonic()
+        yield frame
 
 
 async def follow(hub: LiveHub, record: Record) -> AsyncIterator[str | None]:

@@ -11,12 +11,14 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
+from app.core.times import to_seconds
 from app.errors import JobNotFound, JobStateInvalid, OptionInvalid, RevisionConflict
 from app.formats import FORMATS, docx
 from app.jobs.retention import delete_job
 from app.jobs.store import Store
 from app.jobs.types import Edit, Job, JobQuery, JobState
 from app.transport import sse
+from app.transport.access.routes import AccessDep, IdentityDep
 from app.transport.deps import ServicesDep
 from app.transport.problems import HttpProblem
 from app.transport.recordings import audio, events, schemas, upload
@@ -29,11 +31,11 @@ _PLAIN = r"^[^\x00]*$"
 router = APIRouter(prefix="/v1/recordings", tags=["recordings"])
 
 
-def known_job(recording_id: str, services: ServicesDep) -> Job:
-    """The job that a path names. Raises JobNotFound."""
+def known_job(recording_id: str, services: ServicesDep, who: IdentityDep) -> Job:
+    """The job that a path names, of the tenant who asks. Raises JobNotFound."""
     if not _ID.fullmatch(recording_id):
         raise JobNotFound("there is no such recording")
-    return services.store.jobs.get(recording_id)
+    return services.store.jobs.get(recording_id, who.tenant)
 
 
 JobDep = Annotated[Job, Depends(known_job)]
@@ -41,14 +43,19 @@ JobDep = Annotated[Job, Depends(known_job)]
 
 @router.post("", status_code=202, response_model=schemas.RecordingBody, openapi_extra=upload.REQUEST)
 async def create_recording(
-    request: Request, services: ServicesDep, idempotency_key: Annotated[str | None, Header()] = None
+    request: Request,
+    services: ServicesDep,
+    who: IdentityDep,
+    access: AccessDep,
+    idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Upload a recording; it is transcribed in the background."""
     async with receive_form(request, services.upload_limits, services.upload_dir) as form:
         place = services.workplace
-        serving = upload.Serving(place.engine.spec.decoder, services.webhooks)
+        serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant)
         job, made = await asyncio.to_thread(upload.queue, services.store, place.limits, form, serving, idempotency_key)
     if made:
+        await access.charge_all(who, to_seconds(job.progress.total or 0))
         services.job_engine.nudge()
     body = schemas.recording_body(job, await asyncio.to_thread(services.store.jobs.position, job))
     headers = {"Location": f"/v1/recordings/{job.id}", "ETag": job.etag}
@@ -58,6 +65,7 @@ async def create_recording(
 @router.get("")
 def list_recordings(  # noqa: PLR0913 - one parameter per query parameter is how FastAPI reads them
     services: ServicesDep,
+    who: IdentityDep,
     state: Annotated[list[JobState], Query()] = [],  # noqa: B006 - FastAPI copies it
     name: Annotated[str, Query(max_length=255, pattern=_PLAIN)] = "",
     created_after: Annotated[float | None, Query(allow_inf_nan=False)] = None,
@@ -66,7 +74,7 @@ def list_recordings(  # noqa: PLR0913 - one parameter per query parameter is how
     limit: Annotated[int, Query(ge=1, le=200)] = 50,
 ) -> schemas.RecordingPage:
     """A page of the recordings, newest first."""
-    query = JobQuery(None, tuple(state), name, created_after, created_before, cursor, limit)
+    query = JobQuery(who.tenant, tuple(state), name, created_after, created_before, cursor, limit)
     page = services.store.jobs.list(query)
     return schemas.RecordingPage(data=[schemas.recording_body(job) for job in page.jobs], next_cursor=page.cursor)
 

@@ -32,10 +32,11 @@ _LISTS = ("hotwords", "known_speakers")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What this server offers: its decoder, and the webhooks that it sends."""
+    """What this server offers to whom: its decoder, the webhooks that it sends, the tenant who asks."""
 
     decoder: str
     webhooks: WebhookRules
+    tenant: str = ""
 
 
 def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: str | None) -> tuple[Job, bool]:
@@ -56,7 +57,7 @@ def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: 
     if options.webhook is not None:
         check_webhook(options.webhook, webhooks)
     if options.known_speakers:
-        store.speakers.voices("", options.known_speakers)
+        store.speakers.voices(serving.tenant, options.known_speakers)
     name = file_name(form.file_name)
     with open_recording(form.file, limits) as recording:
         duration_s = recording.info.duration_s
@@ -68,6 +69,7 @@ def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: 
         priority=DEFAULT_PRIORITY if priority is None else priority,
         duration=None if duration_s is None else round(duration_s * SAMPLE_RATE),
         idempotency_key=key,
+        tenant=serving.tenant,
     )
     return store.jobs.create(new)
 

@@ -1,5 +1,7 @@
 /** The recordings over HTTP (docs/recordings-api.md): requests, and errors in words. */
 
+import * as access from "./access.js";
+
 const BASE = "/v1/recordings";
 
 /** What the server answered instead: `status`, `code`, and a message for the reader. */
@@ -16,7 +18,7 @@ export const address = (id, rest = "") => `${BASE}/${encodeURIComponent(id)}${re
 async function request(path, options = {}) {
   let answer;
   try {
-    answer = await fetch(path, options);
+    answer = await access.request(path, options);
   } catch {
     throw new ApiProblem(0, "unreachable", "The server does not answer.");
   }
@@ -58,13 +60,15 @@ export async function patch(id, etag, edit) {
 }
 
 /** Uploads; `onProgress(0..1)`. Resolves to the recording. `begun(abort)` hands out the way to stop it. */
-export function upload(file, fields, onProgress, begun) {
+export async function upload(file, fields, onProgress, begun) {
+  await access.ready();
   const form = new FormData();
   for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
   form.append("file", file);
   return new Promise((resolve, reject) => {
     const sending = new XMLHttpRequest(); // fetch does not tell how much has been sent
     sending.open("POST", BASE);
+    for (const [name, value] of Object.entries(access.headers())) sending.setRequestHeader(name, value);
     sending.setRequestHeader("Idempotency-Key", `${Date.now()}-${Math.random().toString(36).slice(2)}`);
     sending.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
     sending.onload = () => {

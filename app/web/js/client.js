@@ -54,14 +54,16 @@ export function waitBefore(failures, rules, random = Math.random) {
 
 export class LiveClient extends EventTarget {
   /**
-   * @param {{url: string, start?: object, rules?: object, WebSocket?: Function, timers?: object}} options
-   *   `start`: fields of the start message besides type, version, audio and resume; `timers`: {set, clear, random}
+   * @param {{url: string, start?: object, rules?: object, WebSocket?: Function, timers?: object, authorize?: Function}} options
+   *   `start`: fields of the start message besides type, version, audio and resume; `timers`: {set, clear, random};
+   *   `authorize`: resolves to a connection's subprotocols (its token), [] where there are no keys
    */
-  constructor({ url, start = {}, rules = {}, WebSocket: Socket, timers }) {
+  constructor({ url, start = {}, rules = {}, WebSocket: Socket, timers, authorize }) {
     super();
     this._url = url;
     this._options = start;
     this._rules = { ...DEFAULT_RULES, ...rules };
+    this._authorize = authorize;
     this._Socket = Socket ?? globalThis.WebSocket;
     this._timers = timers ?? {
       set: (call, ms) => setTimeout(call, ms),
@@ -165,7 +167,18 @@ export class LiveClient extends EventTarget {
 
   _connect() {
     this._become(this.session ? "lost" : "connecting");
-    const socket = new this._Socket(this._url);
+    if (!this._authorize) return this._open([]);
+    const attempt = {};
+    this._attempt = attempt;
+    this._watch("answer", this._rules.answer_ms);
+    return this._authorize().then(
+      (protocols) => this._attempt === attempt && this._open(protocols),
+      (error) => this._attempt === attempt && (error.status ? this._fail(error.code, error.message) : this._lost(error.message)),
+    );
+  }
+
+  _open(protocols) {
+    const socket = protocols.length ? new this._Socket(this._url, protocols) : new this._Socket(this._url);
     socket.binaryType = "arraybuffer";
     this._socket = socket;
     this._stands = false;
@@ -294,6 +307,7 @@ export class LiveClient extends EventTarget {
   _drop() {
     const socket = this._socket;
     this._socket = null;
+    this._attempt = null;
     this._stands = false;
     for (const name of Object.keys(this._pending)) this._cancel(name);
     socket?.close();

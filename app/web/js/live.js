@@ -1,5 +1,6 @@
 /** The live page: puts the session (or the viewer), the transcript and the controls together. */
 
+import { liveProtocols } from "./access.js";
 import { Captions } from "./captions.js";
 import { LiveClient } from "./client.js";
 import { download, make, nameButton, setHue } from "./dom.js";
@@ -144,7 +145,7 @@ class SessionPage extends Page {
     this.fast = fast;
     this.language = options.language;
     $("mute").hidden = !(source instanceof Microphone);
-    this.client = new LiveClient({ url: `${location.origin.replace(/^http/, "ws")}/v1/live`, start: options });
+    this.client = new LiveClient({ url: `${location.origin.replace(/^http/, "ws")}/v1/live`, start: options, authorize: liveProtocols });
     this.listen(this.client);
     this.client.addEventListener("ready", ({ detail }) => {
       this.shared = `${location.origin}/#view=${encodeURIComponent(detail.session)}&share=${encodeURIComponent(detail.share)}`;

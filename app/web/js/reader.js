@@ -1,5 +1,6 @@
 /** One recording: its transcript with the sound in step, names and text to change, search, files. */
 
+import { signed } from "./access.js";
 import * as api from "./api.js";
 import { Captions } from "./captions.js";
 import { make, nameButton, setHue } from "./dom.js";
@@ -58,7 +59,9 @@ export class Reader {
     if (this._stop.signal.aborted) return;
     $("title").textContent = item.file_name;
     $("audio").hidden = !item.has_audio;
-    if (item.has_audio) $("audio").src = api.address(this.id, "/audio");
+    if (item.has_audio) $("audio").src = await signed(api.address(this.id, "/audio"));
+    this._download = await signed(api.address(this.id, "/transcript"));
+    if (this._stop.signal.aborted) return;
     if (item.state === "succeeded") await this._load();
     else if (item.state === "queued" || item.state === "running") await this._watch(item);
     else this._empty(item.failure?.message ?? "This recording was cancelled.");
@@ -80,7 +83,7 @@ export class Reader {
     this._timeline.draw();
     this._speakers();
     if (!value.partial) {
-      const links = FORMATS.map((format) => make("a", { class: "small", href: api.address(this.id, `/transcript?format=${format}`), download: `${$("title").textContent}.${format}` }, format));
+      const links = FORMATS.map((format) => make("a", { class: "small", href: `${this._download}${this._download.includes("?") ? "&" : "?"}format=${format}`, download: `${$("title").textContent}.${format}` }, format));
       $("downloads").replaceChildren(...links);
       for (const warning of value.warnings ?? []) this._say(warning, "warn");
     }
@@ -94,7 +97,7 @@ export class Reader {
     this._empty(item.position ? `Waiting: number ${item.position} in line.` : "Transcribing…");
     if (item.state === "running") await this._load();
     if (this._stop.signal.aborted) return;
-    const events = new EventSource(api.address(this.id, "/events"));
+    const events = new EventSource(await signed(api.address(this.id, "/events")));
     this._events = events;
     events.addEventListener("progress", ({ data }) => {
       const { decoded_s: decoded, total_s: total } = JSON.parse(data);

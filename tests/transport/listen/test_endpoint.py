@@ -21,9 +21,17 @@ from fastapi import FastAPI
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
+from app.access import Access, AccessRules
 from app.audio.limits import AudioLimits
 from app.errors import EngineFailed
+from app.live.session import LiveSession
+from app.store import open_database
+from app.transport.access.guard import Guard
+from app.transport.access.rules import GuardRules
 from app.transport.listen import endpoint
+from app.transport.live.hub import LiveHub
+from app.transport.live.limits import LiveLimits
+from app.transport.live.store import MemoryLiveStore
 from tests.engine.fake_worker import fake_engine
 from tests.transport.listen.whole_session import WholeSession
 from tests.transport.server import DURATION_S, SCRIPT, wav
@@ -44,22 +52,28 @@ def pcm():
 
 
 @contextmanager
-def listening(**options):
-    """(host:port, service) of a server with only this endpoint."""
+def listening(real=False, live=None, **options):
+    """(host:port, service) of a server with only this endpoint. real: the driver itself; live: the hub's limits."""
     engine = fake_engine()
+    hub = LiveHub(lambda wanted, _: LiveSession(engine, wanted), MemoryLiveStore(), LiveLimits(**(live or {})))
     service = endpoint.ListenService(
-        open_session=lambda wanted: WholeSession(engine, wanted),
+        open_session=lambda wanted: (LiveSession if real else WholeSession)(engine, wanted),
+        hub=hub,
         limits=AudioLimits(),
         model="fake",
         version="1",
         **options,
     )
     app = FastAPI()
+    app.add_middleware(Guard, rules=GuardRules())
+    app.state.access = Access(open_database("sqlite:///never-opened.sqlite"), AccessRules())
     app.include_router(endpoint.router)
     app.state.listen = service
     listener = socket.create_server(("127.0.0.1", 0))
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]})
+    loop = asyncio.new_event_loop()
+    hub.loop = loop
+    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve([listener])))
     thread.start()
     try:
         while not server.started:
@@ -69,6 +83,7 @@ def listening(**options):
     finally:
         server.should_exit = True
         thread.join(20)
+        loop.close()
         listener.close()
         asyncio.run(engine.aclose())
 
@@ -223,34 +238,58 @@ def test_what_cannot_be_done_is_refused_in_their_shape(address, query):
     assert set(body) == {"err_code", "err_msg", "request_id"}
 
 
-def test_credentials_reach_the_hook_and_the_subprotocol_is_confirmed():
-    seen = []
-
-    def authorize(credentials):
-        seen.append(credentials)
-        return credentials is not None and credentials.key == "right"
-
-    with listening(authorize=authorize) as (address, _):
-        with pytest.raises(InvalidStatus) as caught, raw(address, additional_headers={"Authorization": "Token wrong"}):
-            pass
-        assert caught.value.response.status_code == 401
-        with raw(address, subprotocols=["token", "right"]) as client:
-            assert client.subprotocol == "token"
-    assert [it.key for it in seen] == ["wrong", "right"]
+def test_the_subprotocol_is_confirmed():
+    with listening() as (address, _), raw(address, subprotocols=["token", "any"]) as client:
+        assert client.subprotocol == "token"
 
 
 def test_room_is_limited_and_given_back():
-    with listening(max_sessions=1) as (address, service):
+    with listening(live={"max_sessions": 1}) as (address, service):
         with raw(address):
             with pytest.raises(InvalidStatus) as caught, raw(address):
                 pass
             assert caught.value.response.status_code == 503
         end = time.monotonic() + 20
-        while service.sessions:
+        while service.hub.sessions:
             assert time.monotonic() < end
             time.sleep(0.01)
         with raw(address):
             pass
+
+
+def test_a_session_that_is_sent_away_writes_the_rest_and_says_so():
+    with listening(real=True) as (address, service), raw(address, RAW + "&interim_results=true") as client:
+        sound = pcm()
+        client.send(sound[:160_000])
+        while json.loads(client.recv(timeout=60))["type"] != "Results":
+            pass
+        asyncio.run_coroutine_threadsafe(service.hub.drain(), service.hub.loop).result(60)
+        messages, error = rest(client)
+        with pytest.raises(InvalidStatus) as caught, raw(address):
+            pass
+    assert caught.value.response.status_code == 503
+    finals = [it for it in messages if it["type"] == "Results" and it["is_final"]]
+    words = [word["word"] for it in finals for word in it["channel"]["alternatives"][0]["words"]]
+    assert words[:3] == WORDS_OF_LINES[0][:3]
+    assert messages[-1]["type"] == "Metadata"
+    assert "this server is going away" in messages[-1]["warnings"]
+    assert error.rcvd.code == 1001
+
+
+def test_a_session_ends_at_its_longest_time():
+    with listening(real=True, live={"max_duration_s": 4.0}) as (address, _), raw(address) as client:
+        client.send(pcm())
+        messages, error = rest(client)
+    assert messages[-1]["type"] == "Metadata"
+    assert messages[-1]["duration"] == pytest.approx(4.0)
+    assert any("longest session is 4 s" in warning for warning in messages[-1]["warnings"])
+    assert error.rcvd.code == 1000
+
+
+def test_an_idle_limit_of_the_server_counts_here_too():
+    with listening(live={"idle_timeout_s": 0.5}) as (address, _), raw(address) as client:
+        _, error = rest(client)
+    assert error.rcvd.reason.startswith("NET-0001")
 
 
 def test_a_failing_engine_is_told_with_its_code():

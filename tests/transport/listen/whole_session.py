@@ -33,6 +33,10 @@ class WholeSession:
     async def __aexit__(self, *_error):
         pass
 
+    @property
+    def received_samples(self):
+        return len(self._sound)
+
     async def push(self, samples):
         self._sound = np.concatenate([self._sound, samples])
 

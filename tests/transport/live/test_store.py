@@ -73,7 +73,7 @@ def test_events_come_back_in_order_and_in_pages(run):
 def test_who_claims_a_session_locks_the_last_owner_out(run):
     async def scenario(store):
         await store.create(RECORD)
-        mine = await store.claim("token", 50.0)
+        mine = await store.claim("token", "", 50.0)
         assert mine.epoch == RECORD.epoch + 1
         with pytest.raises(Fenced):
             await store.commit("one", RECORD.epoch, EVENTS[:1], None, 200.0)
@@ -90,7 +90,7 @@ def test_who_claims_a_session_locks_the_last_owner_out(run):
 def test_of_many_who_claim_at_once_one_owns_it(run):
     async def scenario(store):
         await store.create(RECORD)
-        claimed = await asyncio.gather(*(store.claim("token", 50.0) for _ in range(8)))
+        claimed = await asyncio.gather(*(store.claim("token", "", 50.0) for _ in range(8)))
         owners = 0
         for record in claimed:
             try:
@@ -107,10 +107,10 @@ def test_of_many_who_claim_at_once_one_owns_it(run):
 def test_nobody_claims_what_is_unknown_or_expired_and_what_is_closed_stays_so(run):
     async def scenario(store):
         await store.create(RECORD)
-        assert await store.claim("guess", 50.0) is None
-        assert await store.claim("token", 100.5) is None
+        assert await store.claim("guess", "", 50.0) is None
+        assert await store.claim("token", "", 100.5) is None
         await store.close("one", RECORD.epoch, '{"type":"done"}', 100.0)
-        closed = await store.claim("token", 50.0)
+        closed = await store.claim("token", "", 50.0)
         assert (closed.state, closed.done, closed.epoch) == ("closed", '{"type":"done"}', RECORD.epoch)
         with pytest.raises(Fenced):
             await store.commit("one", RECORD.epoch, EVENTS[:1], None, 200.0)

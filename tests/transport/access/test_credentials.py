@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from app.transport.listen.auth import Credentials, credentials_of
+from app.transport.access.credentials import Credentials, credentials_of
 
 
 @pytest.mark.parametrize(
