@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -60,8 +61,11 @@ def speaker_count(exact: int | None, low: int | None, high: int | None) -> Speak
 
 
 def hotwords(given: Iterable[str]) -> tuple[str, ...]:
-    """Trimmed, without empty ones and repeats. Raises OptionInvalid beyond 4000 characters in all."""
+    """Trimmed, without empty ones and repeats. Raises OptionInvalid beyond 4000 characters in all, or for control
+    characters."""
     words = tuple(dict.fromkeys(stripped for word in given if (stripped := " ".join(word.split()))))
     if sum(map(len, words)) > MAX_HOTWORDS_CHARACTERS:
         raise OptionInvalid(f"hotwords are longer than {MAX_HOTWORDS_CHARACTERS} characters", param="hotwords")
+    if any(unicodedata.category(character) in ("Cc", "Cs") for word in words for character in word):
+        raise OptionInvalid("hotwords must not hold control characters", param="hotwords")
     return words

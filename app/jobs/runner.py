@@ -130,22 +130,25 @@ class _Run:
         self._gate = GatedEngine(place.engine, rules.window_timeout_s)
         self._logs: list[SqlResultLog] = []
         self._tracker = Tracker(ctx.claim.job.progress.total, 1, time.monotonic)
-        self._reported_s = time.monotonic()
+        self._reporting = asyncio.Lock()
 
     async def outcome(self) -> Outcome | None:
         """The finished transcript, None when the job was told to stop before."""
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         self._ctx.stop.on_set(lambda: loop.call_soon_threadsafe(told.set))
         work, stop = asyncio.ensure_future(self._transcribe()), asyncio.ensure_future(told.wait())
+        reports = asyncio.ensure_future(self._keep_reporting())
         try:
-            await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, stop, reports], return_when=asyncio.FIRST_COMPLETED)
+            if reports.done():
+                reports.result()
             if not work.done() and self._ctx.stop.reason is StopReason.DRAIN:
                 await self._drain(work)
             return work.result() if work.done() else None
         finally:
-            for task in (work, stop):
+            for task in (work, stop, reports):
                 task.cancel()
-            await asyncio.gather(work, stop, return_exceptions=True)
+            await asyncio.gather(work, stop, reports, return_exceptions=True)
 
     async def _drain(self, work: asyncio.Future[Outcome]) -> None:
         """Let what is in flight be finished and recorded; nothing new begins."""
@@ -194,8 +197,6 @@ class _Run:
                 else:
                     await self._report()
                     return update.view
-                if time.monotonic() - self._reported_s >= self._rules.report_s:
-                    await self._report()
         finally:
             await engine.aclose()
         raise RuntimeError(f"a session ended without {Finished.__name__}")
@@ -212,14 +213,21 @@ class _Run:
         self._logs.append(log)
         return await open_replay(log, self._gate)
 
+    async def _keep_reporting(self) -> None:
+        """Tell what is new, whether or not anything comes after it. Ends only with an error: raises ClaimLost."""
+        while True:
+            await asyncio.sleep(self._rules.report_s)
+            if self._tracker.changed:
+                await self._report()
+
     async def _report(self) -> None:
-        segments = self._tracker.take_segments()
-        self._reported_s = time.monotonic()
-        try:
-            await asyncio.to_thread(self._claims.report, self._ctx.claim, self._tracker.progress(), segments)
-        except StoreUnavailable as error:
-            self._tracker.put_back(segments)
-            _log.warning("progress of recording %s not told: %s", self._ctx.claim.job.id, error.message)
+        async with self._reporting:
+            segments = self._tracker.take_segments()
+            try:
+                await asyncio.to_thread(self._claims.report, self._ctx.claim, self._tracker.progress(), segments)
+            except StoreUnavailable as error:
+                self._tracker.put_back(segments)
+                _log.warning("progress of recording %s not told: %s", self._ctx.claim.job.id, error.message)
 
 
 def session_options_of(job: Job) -> SessionOptions:

@@ -1,4 +1,4 @@
-"""Servers for recordings, on SQLite and on PostgreSQL, with an engine that can be held and webhooks that may be private.
+"""Servers for recordings, on SQLite and on PostgreSQL, with an engine that can be held, and with webhooks.
 
 `http` is a client of the server as it is; `held` is the server while its engine is held.
 """
@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
 
+from app.core.times import SAMPLE_RATE
 from app.settings import JobsGroup, StoreGroup, WebhooksGroup
 from tests.engine.fake_worker import fake_engine
 from tests.jobs.test_webhooks import RULES
@@ -23,31 +23,26 @@ MAX_UPLOAD_BYTES = 4 * 1024**2
 
 
 class HeldEngine:
-    """The fake engine, whose decoder answers nothing while it is held, but for so many answers as were allowed."""
+    """The fake engine. While it is held its decoder answers only windows before a moment that was allowed."""
 
     def __init__(self) -> None:
         self._inner = fake_engine()
-        self._open = threading.Event()
-        self._open.set()
-        self._allowed = threading.Semaphore(0)
+        self._until = 0.0
+        self.release()
         self.spec = self._inner.spec
 
-    def hold(self) -> None:
-        self._open.clear()
-
-    def allow(self, answers: int = 1) -> None:
-        self._allowed.release(answers)
+    def hold(self, but_for_s: float = 0.0) -> None:
+        """but_for_s: windows that begin before it are answered all the same."""
+        self._until = but_for_s
 
     def release(self) -> None:
-        self._open.set()
-        while self._allowed.acquire(blocking=False):
-            pass
+        self._until = float("inf")
 
     async def diarize(self, window):
         return await self._inner.diarize(window)
 
     async def decode(self, request):
-        while not (self._open.is_set() or self._allowed.acquire(blocking=False)):
+        while request.start >= self._until * SAMPLE_RATE:  # noqa: ASYNC110 - told by another thread
             await asyncio.sleep(0.01)
         return await self._inner.decode(request)
 

@@ -49,5 +49,7 @@ def test_edits_that_make_no_sense(http):
     for body in ({"speaker": {}}, {"speakers": {"-1": "x"}}, {"speakers": []}, {"note": "\0"}):
         assert code(http.patch(f"{path}/transcript", json=body, headers=anyway)) == (422, "option_invalid")
     for tag in ('"x"', 'W/"1"', f'"{"9" * 99}"'):
-        assert code(http.patch(f"{path}/transcript", json={"speakers": {"0": "x"}}, headers={"If-Match": tag}))[0] == 412
+        assert (
+            code(http.patch(f"{path}/transcript", json={"speakers": {"0": "x"}}, headers={"If-Match": tag}))[0] == 412
+        )
     assert http.get(f"{path}/revisions").json()["data"][-1]["revision"] == 1

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 
 import pytest
 
@@ -88,10 +87,9 @@ def test_the_transcript_so_far_and_events_that_go_on(held, long):
     def partial():
         return http.get(f"{path}/transcript").json()["segments"]
 
-    while not partial():
-        held.engine.allow()
-        time.sleep(0.6)  # progress is told once a second, with the answer after it
-        assert http.get(path).json()["state"] == "running"
+    held.engine.hold(but_for_s=60)
+    wait_until(partial, 60)
+    assert http.get(path).json()["state"] == "running"
     answer = http.get(f"{path}/transcript")
     assert answer.headers["x-crosstalk-partial"] == "true"
     first = answer.json()["segments"][0]
