@@ -28,8 +28,6 @@ class Tracker:
         self._seen: dict[str, deque[tuple[float, int]]] = {"diarize": deque(), "decode": deque()}
         self._stage = "diarize"
         self._untold: list[dict[str, Any]] = []
-        self.changed = False
-        """Whether anything happened since the last `take_segments`."""
 
     def begin_part(self, part: int) -> None:
         """The next channel begins."""
@@ -40,7 +38,6 @@ class Tracker:
 
     def passed(self, progress: Progress) -> None:
         """A stage got further."""
-        self.changed = True
         if progress.total is not None:
             self._total = progress.total
         self._stage = progress.stage
@@ -54,7 +51,6 @@ class Tracker:
 
     def finished(self, segment: Segment) -> None:
         """A segment is final."""
-        self.changed = True
         mark = f"ch{self._part + 1}-" if self._parts > 1 else ""
         self._untold.append(
             {
@@ -80,13 +76,11 @@ class Tracker:
     def take_segments(self) -> list[dict[str, Any]]:
         """The segments since the last call."""
         segments, self._untold = self._untold, []
-        self.changed = False
         return segments
 
     def put_back(self, segments: list[dict[str, Any]]) -> None:
         """They could not be told."""
         self._untold = segments + self._untold
-        self.changed = True
 
     def _whole(self, done: int) -> int:
         """Samples of the whole job: the mean over its parts."""

@@ -155,6 +155,14 @@ class JobStore:
             rows = connection.execute(sa.select(_T.c.state, sa.func.count()).group_by(_T.c.state)).all()
         return {JobState(state): int(count) for state, count in rows}
 
+    def oldest_wait_s(self) -> float:
+        """How long the recording has waited that could run now and waits longest; 0 = there is none."""
+        now = self._database.now
+        waiting = sa.and_(_T.c.state == JobState.QUEUED, _T.c.not_before <= now)
+        with self._database.read() as connection:
+            waited = connection.execute(sa.select(now - sa.func.min(_T.c.not_before)).where(waiting)).scalar()
+        return max(0.0, float(waited or 0.0))
+
     def cancel(self, job_id: str, tenant: str | None = None) -> Job:
         """Stop a job: at once when it waits, within seconds when it runs (`cancel_requested` until then).
 

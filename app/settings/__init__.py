@@ -12,6 +12,7 @@ from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
 from app.settings.live import LiveGroup
 from app.settings.load import Settings, SettingsInvalid, load_settings, setting_names
 from app.settings.log import LogGroup
+from app.settings.metrics import MetricsGroup
 from app.settings.server import LimitsGroup, ServerGroup
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "LimitsGroup",
     "LiveGroup",
     "LogGroup",
+    "MetricsGroup",
     "ServerGroup",
     "Settings",
     "SettingsInvalid",

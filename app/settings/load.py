@@ -18,6 +18,7 @@ from app.settings.engine import EngineGroup
 from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
 from app.settings.live import LiveGroup
 from app.settings.log import LogGroup
+from app.settings.metrics import MetricsGroup
 from app.settings.server import LimitsGroup, ServerGroup
 
 PREFIX = "CROSSTALK_"
@@ -62,6 +63,7 @@ class Settings(BaseSettings):
     webhooks: WebhooksGroup = WebhooksGroup()
     access: AccessGroup = AccessGroup()
     log: LogGroup = LogGroup()
+    metrics: MetricsGroup = MetricsGroup()
 
 
 def load_settings(overrides: Mapping[str, Mapping[str, object]] | None = None) -> Settings:

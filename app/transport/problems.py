@@ -39,6 +39,7 @@ from app.errors import (
     StoreFull,
     StoreUnavailable,
 )
+from app.observers import Observer, Unobserved
 
 _log = logging.getLogger(__name__)
 
@@ -121,26 +122,31 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log says why")
 
 
-def install(app: FastAPI, retry_after_s: int) -> None:
-    """Answer every error of `app` with OpenAI's body."""
+def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) -> None:
+    """Answer every error of `app` with OpenAI's body, and tell of it."""
+    watching = observer or Unobserved()
+
+    def told(problem: Problem) -> Response:
+        watching.error("http", problem.code)
+        return problem.response()
 
     def known(_request: Request, error: Exception) -> Response:
         problem = problem_of(error, retry_after_s)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
-        return problem.response()
+        return told(problem)
 
     def by_framework(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "_").replace("-", "_")
-        return Problem(status, code, str(error.detail), headers=error.headers or {}).response()
+        return told(Problem(status, code, str(error.detail), headers=error.headers or {}))
 
     def invalid(_request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:]) or None
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param).response()
+        return told(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param))
 
     def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=499)

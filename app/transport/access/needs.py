@@ -61,6 +61,7 @@ NEEDS: Mapping[str, Mapping[str, Need]] = {
     "/static/{name:path}": {"GET": _PUBLIC},
     "/healthz": {"GET": _PUBLIC},
     "/readyz": {"GET": _PUBLIC},
+    "/metrics": {"GET": _ADMIN},
     "/openapi.json": {"GET": _PUBLIC},
     "/docs": {"GET": _PUBLIC},
     "/docs/oauth2-redirect": {"GET": _PUBLIC},
