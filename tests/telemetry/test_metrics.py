@@ -180,7 +180,7 @@ def test_the_page_names_every_figure_and_no_other():
     metrics.registry.register(EngineCollector(lambda: none))
     metrics.registry.register(LiveCollector(lambda: LiveState(0, 1, 0.0, 0)))
     metrics.registry.register(QueueCollector(lambda: QueueState({"queued": 0}, 0.0)))
-    page = Path("docs/observability.md").read_text()
+    page = (Path(__file__).parents[2] / "docs/observability.md").read_text()
     table = set(re.findall(r"`(crosstalk_[a-z_]+)`", "\n".join(it for it in page.splitlines() if it.startswith("| `"))))
     there = {
         f"{family.name}_total" if family.type == "counter" else family.name
