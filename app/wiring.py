@@ -21,7 +21,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.observers import Observer
 from app.settings import Settings
-from app.store import migrate, open_database
+from app.store import check_schema, migrate, open_database
 from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
@@ -109,7 +109,7 @@ def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     if observer is not None:
         database.observer = observer
     try:
-        migrate(database)
+        (migrate if settings.store.auto_migrate else check_schema)(database)
     except BaseException:
         database.close()
         raise
