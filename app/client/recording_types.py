@@ -18,6 +18,19 @@ OVER = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
+class RetryRules:
+    """attempts: of one request, or of following events with nothing heard between; the pause doubles up to `most_s`."""
+
+    attempts: int = 6
+    first_s: float = 0.5
+    most_s: float = 10.0
+
+    def pause_s(self, failures: int) -> float:
+        """After so many failures in a row."""
+        return min(self.most_s, self.first_s * 2.0 ** (failures - 1))
+
+
+@dataclass(frozen=True, slots=True)
 class UploadOptions:
     """How to transcribe. None and () = the server's choice.
 
