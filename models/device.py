@@ -51,6 +51,17 @@ def use_threads(num_threads: int) -> None:
         torch.set_num_threads(num_threads)
 
 
+def memory_of(device: str) -> tuple[int, int] | None:
+    """(bytes used, bytes in all) of a GPU's memory, by any process; None for a CPU, and for a GPU that has failed."""
+    if device == "cpu":
+        return None
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError:
+        return None  # what has broken tells of itself where it is used; a look at figures must go on
+    return total - free, total
+
+
 def free_memory(device: str) -> None:
     """Give memory of models that nobody refers to any more back to the device."""
     gc.collect()

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, keys, models
+from app.cli import bench, keys, models, settings
 from app.cli.failures import ExitCode, ReaderGone, report
 from app.cli.fetch import fetch
 from app.cli.infer import infer
@@ -46,6 +46,7 @@ command.command()(fetch)
 command.add_typer(keys.command, name="keys")
 command.add_typer(models.command, name="models")
 command.add_typer(bench.command, name="bench")
+command.add_typer(settings.command, name="settings")
 
 
 def _show_version(asked: bool) -> None:

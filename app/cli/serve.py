@@ -98,6 +98,7 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
         config = uvicorn.Config(
             app,
             log_config=None,
+            access_log=False,  # app/transport/observed.py writes one that holds no query and no secret
             lifespan="on",
             timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
             **socket_options(settings.live.max_message_bytes),

@@ -21,6 +21,7 @@ from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
 from app.jobs.speakers import KnownSpeakers
 from app.jobs.transcripts import Transcripts
 from app.jobs.types import Job, JobPage, JobQuery, JobState, NewJob, check_move
+from app.jobs.uploads import Uploads
 from app.store import Database
 
 _T = tables.job
@@ -38,18 +39,21 @@ class Store:
     events: Events
     deliveries: Deliveries
     speakers: KnownSpeakers
+    uploads: Uploads
 
 
 def open_store(database: Database, blobs: Blobs) -> Store:
     """The store over a migrated database and a blob store."""
+    jobs = JobStore(database, blobs)
     return Store(
         database,
         blobs,
-        JobStore(database, blobs),
+        jobs,
         Transcripts(database),
         Events(database),
         Deliveries(database),
         KnownSpeakers(database),
+        Uploads(database, blobs, jobs.empty_trash),
     )
 
 
@@ -154,6 +158,14 @@ class JobStore:
         with self._database.read() as connection:
             rows = connection.execute(sa.select(_T.c.state, sa.func.count()).group_by(_T.c.state)).all()
         return {JobState(state): int(count) for state, count in rows}
+
+    def oldest_wait_s(self) -> float:
+        """How long the recording has waited that could run now and waits longest; 0 = there is none."""
+        now = self._database.now
+        waiting = sa.and_(_T.c.state == JobState.QUEUED, _T.c.not_before <= now)
+        with self._database.read() as connection:
+            waited = connection.execute(sa.select(now - sa.func.min(_T.c.not_before)).where(waiting)).scalar()
+        return max(0.0, float(waited or 0.0))
 
     def cancel(self, job_id: str, tenant: str | None = None) -> Job:
         """Stop a job: at once when it waits, within seconds when it runs (`cancel_requested` until then).

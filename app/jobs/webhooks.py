@@ -22,6 +22,7 @@ from urllib.parse import SplitResult, urlsplit
 from app.errors import SetupError, WebhookRefused
 from app.jobs.deliveries import Deliveries
 from app.jobs.types import Delivery
+from app.observers import Observer, Unobserved
 
 _log = logging.getLogger(__name__)
 _MAX_URL = 2000
@@ -87,32 +88,36 @@ def signature(key: bytes, message_id: str, timestamp: int, body: str) -> str:
     return f"v1,{base64.b64encode(digest).decode()}"
 
 
-def send_due(deliveries: Deliveries, rules: WebhookRules) -> int:
+def send_due(deliveries: Deliveries, rules: WebhookRules, observer: Observer | None = None) -> int:
     """Send what is due, one after another; how many were tried. Blocks. Raises StoreError, SetupError."""
-    key, tried = rules.key(), 0
+    key, tried, observer = rules.key(), 0, observer or Unobserved()
     while claimed := deliveries.claim_due(1, lease_s=60.0 + 4 * rules.timeout_s):
         for message in claimed:
-            _try(deliveries, message, rules, key)
+            began_s = time.monotonic()
+            outcome = _try(deliveries, message, rules, key)
+            observer.webhook(outcome, time.monotonic() - began_s)
             tried += 1
     return tried
 
 
-def _try(deliveries: Deliveries, message: Delivery, rules: WebhookRules, key: bytes) -> None:
+def _try(deliveries: Deliveries, message: Delivery, rules: WebhookRules, key: bytes) -> str:
+    """What became of it, as Observer tells it."""
     status: int | None = None
     try:
         status = _post(message, rules, key)
         error = f"the receiver answered {status}"
     except WebhookRefused as refused:
         deliveries.failed(message.id, None, refused.message, None)
-        return
+        return "refused"
     except (OSError, http.client.HTTPException) as failed:
         error = f"not reached: {type(failed).__name__}"
     if status is not None and 200 <= status < 300:
         deliveries.delivered(message.id, status)
-        return
+        return "delivered"
     last = message.attempts >= rules.max_attempts
     pause = min(rules.retry_s * 2 ** min(message.attempts - 1, 30), rules.max_retry_s)
     deliveries.failed(message.id, status, error, None if last else pause)
+    return "given_up" if last else "again"
 
 
 def _post(message: Delivery, rules: WebhookRules, key: bytes) -> int:

@@ -20,6 +20,7 @@ from app.jobs.runner import Runner, RunRules
 from app.jobs.sql_engine import SqlEngine
 from app.jobs.store import Store
 from app.jobs.webhooks import WebhookRules, send_due
+from app.observers import Observer, Unobserved
 from app.recordings import Workplace
 
 _log = logging.getLogger(__name__)
@@ -43,11 +44,12 @@ class WorkerRules:
 class Worker:
     """Started and closed on the event loop that the engine belongs to."""
 
-    def __init__(self, store: Store, place: Workplace, rules: WorkerRules) -> None:
+    def __init__(self, store: Store, place: Workplace, rules: WorkerRules, observer: Observer | None = None) -> None:
         claims = Claims(store.database, rules.claims)
+        self._observer = observer or Unobserved()
         self._store = store
         self._rules = rules
-        self._runner = Runner(store, claims, place, rules.run)
+        self._runner = Runner(store, claims, place, rules.run, self._observer)
         self.engine = build_job_engine(claims, store, rules)
         """For `nudge` after something was queued, and `forget` after it was deleted."""
         self._sweeper: asyncio.Task[None] | None = None
@@ -95,7 +97,7 @@ class Worker:
     async def _send(self) -> None:
         while True:
             try:
-                await asyncio.to_thread(send_due, self._store.deliveries, self._rules.webhooks)
+                await asyncio.to_thread(send_due, self._store.deliveries, self._rules.webhooks, self._observer)
             except StoreError as error:
                 _log.warning("webhooks wait: %s", error.message)
             await asyncio.sleep(1.0)
