@@ -36,6 +36,8 @@ from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
 from app.transport.live import shares
 from app.transport.recordings import routes as recordings
+from app.transport.resumable import headers as resumable_headers
+from app.transport.resumable import routes as resumable
 from app.version import installed_version
 from app.wiring import (
     access_rules,
@@ -44,12 +46,17 @@ from app.wiring import (
     guard_rules,
     live_limits,
     store_from,
+    upload_rules,
     webhook_rules,
     work_dir,
     worker_rules,
 )
 
 _log = logging.getLogger(__name__)
+
+_ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "Range")
+_TOLD = ("ETag", "Location", "Retry-After", "X-Crosstalk-Partial", "X-Crosstalk-Ignored")
+"""Headers that pages of other origins may send and read."""
 
 DESCRIPTION = """Self-hosted multi-talker meeting transcription: who spoke, when, and what.
 
@@ -71,7 +78,7 @@ def create_app(
     problems.install(app, settings.server.retry_after_s, metrics)
     add_guard(app, settings, metrics)
     live_routes = (live_endpoint, shares, listen)
-    for module in (openai_api, openai_models, recordings, speakers, *live_routes, access_routes, health):
+    for module in (openai_api, openai_models, recordings, resumable, speakers, *live_routes, access_routes, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
     install(app, settings, metrics)
@@ -144,9 +151,9 @@ def add_guard(app: FastAPI, settings: Settings, observer: Observer) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.access.origins),
-            allow_methods=("GET", "POST", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "Range"),
-            expose_headers=("ETag", "Location", "Retry-After", "X-Crosstalk-Partial", "X-Crosstalk-Ignored"),
+            allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
+            allow_headers=(*_ASKED, *resumable_headers.ASKED),
+            expose_headers=(*_TOLD, *resumable_headers.TOLD),
         )
     app.add_middleware(SecurityHeaders, secure=settings.server.tls_certfile is not None)
 
@@ -185,4 +192,5 @@ def make_services(settings: Settings, place: Workplace, store: Store, worker: Wo
         version=installed_version(),
         started_at_s=int(time.time()),
         webhooks=webhook_rules(settings),
+        uploads=upload_rules(settings),
     )

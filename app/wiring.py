@@ -16,6 +16,7 @@ from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
 from app.jobs.runner import RunRules
 from app.jobs.store import Store, open_store
+from app.jobs.uploads import UploadRules
 from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.observers import Observer
@@ -125,6 +126,11 @@ def webhook_rules(settings: Settings) -> WebhookRules:
         retry_s=hooks.retry_s,
         timeout_s=hooks.timeout_s,
     )
+
+
+def upload_rules(settings: Settings) -> UploadRules:
+    """What uploads in parts may take."""
+    return UploadRules(settings.limits.upload_ttl_s, settings.limits.max_open_uploads)
 
 
 def access_rules(settings: Settings) -> AccessRules:

@@ -96,6 +96,20 @@ class Blobs:
                 self._fs.get_file(self._path(blob_id), str(path))
             yield path
 
+    @contextmanager
+    def joined(self, blob_ids: Iterable[str]) -> Iterator[Path]:
+        """Several blobs, one behind the other, as a file of this machine that is the caller's for the block.
+
+        Raises BlobMissing, OutputError (disk full), StoreUnavailable.
+        """
+        with tempfile.TemporaryDirectory(prefix="blob-", dir=self._made_staging()) as folder:
+            path = Path(folder) / "whole"
+            with _errors("put together"), path.open("wb") as file:
+                for blob_id in blob_ids:
+                    for chunk in self.read(blob_id):
+                        file.write(chunk)
+            yield path
+
     def read(self, blob_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:
         """The bytes [start, end) in chunks, for playback by range requests. Raises BlobMissing, StoreUnavailable."""
         with _errors("read"):

@@ -21,6 +21,7 @@ from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
 from app.jobs.speakers import KnownSpeakers
 from app.jobs.transcripts import Transcripts
 from app.jobs.types import Job, JobPage, JobQuery, JobState, NewJob, check_move
+from app.jobs.uploads import Uploads
 from app.store import Database
 
 _T = tables.job
@@ -38,18 +39,21 @@ class Store:
     events: Events
     deliveries: Deliveries
     speakers: KnownSpeakers
+    uploads: Uploads
 
 
 def open_store(database: Database, blobs: Blobs) -> Store:
     """The store over a migrated database and a blob store."""
+    jobs = JobStore(database, blobs)
     return Store(
         database,
         blobs,
-        JobStore(database, blobs),
+        jobs,
         Transcripts(database),
         Events(database),
         Deliveries(database),
         KnownSpeakers(database),
+        Uploads(database, blobs, jobs.empty_trash),
     )
 
 

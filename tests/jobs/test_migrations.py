@@ -32,7 +32,7 @@ def test_many_processes_migrate_at_once(url):
     databases = [open_database(url) for _ in range(4)]
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(migrate, databases))
-    assert {revision(database) for database in databases} == {"0003"}
+    assert {revision(database) for database in databases} == {"0004"}
     for database in databases:
         database.close()
 
