@@ -21,7 +21,7 @@ from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
 from app.observers import Observer
 from app.settings import Settings
-from app.store import migrate, open_database
+from app.store import check_schema, migrate, open_database
 from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
@@ -97,19 +97,24 @@ def store_url(settings: Settings) -> str:
     return settings.store.url or f"sqlite:///{(settings.data_dir / 'crosstalk.sqlite').absolute()}"
 
 
+def blobs_from(settings: Settings) -> Blobs:
+    """Where sound is kept. Raises SetupError."""
+    endpoint = settings.store.blobs_endpoint_url
+    url = settings.store.blobs_url or str((settings.data_dir / "blobs").absolute())
+    return Blobs(url, work_dir(settings), {"endpoint_url": endpoint} if endpoint else None)
+
+
 def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     """The store that the settings name, migrated; blocks. Its database is the caller's to close.
 
     Raises SetupError, StoreUnavailable.
     """
-    endpoint = settings.store.blobs_endpoint_url
-    url = settings.store.blobs_url or str((settings.data_dir / "blobs").absolute())
-    blobs = Blobs(url, work_dir(settings), {"endpoint_url": endpoint} if endpoint else None)
+    blobs = blobs_from(settings)
     database = open_database(store_url(settings), pool_size=settings.store.pool_size)
     if observer is not None:
         database.observer = observer
     try:
-        migrate(database)
+        (migrate if settings.store.auto_migrate else check_schema)(database)
     except BaseException:
         database.close()
         raise

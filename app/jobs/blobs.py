@@ -46,6 +46,8 @@ class Blobs:
             self._fs, self._root = fsspec.core.url_to_fs(url, **(options or {}))
         except (ImportError, ValueError) as error:
             raise SetupError(f"the blob store cannot be used: {error}", param="CROSSTALK_STORE__BLOBS_URL") from error
+        self.url = url
+        """Where they are."""
         self._local = isinstance(self._fs, LocalFileSystem)
         self._staging = staging
 

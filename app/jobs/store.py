@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid
 from app.jobs import tables
 from app.jobs.blobs import Blobs
-from app.jobs.deliveries import Deliveries
+from app.jobs.deliveries import Deliveries, tell_state
 from app.jobs.events import Events, add_event
 from app.jobs.fairness import flow_of, next_tag, size_of
 from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
@@ -177,7 +177,7 @@ class JobStore:
             state, now = JobState(row["state"]), self._now(connection)
             if state is JobState.QUEUED:
                 values = {"state": JobState.CANCELLED, "finished_at": now, "cancel_requested": True}
-                add_event(connection, job_id, "state", {"state": JobState.CANCELLED}, now)
+                tell_state(connection, job_of(row), JobState.CANCELLED, now)
             elif state is JobState.RUNNING:
                 values = {"cancel_requested": True}
             elif state is JobState.CANCELLED:

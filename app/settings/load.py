@@ -169,16 +169,17 @@ def _invalid(error: ValidationError, place: Callable[[str], str]) -> SettingsInv
     names = [part for part in first["loc"] if isinstance(part, str)]
     key = ".".join(names)
     shown = place(key)
-    given = "" if key in _secrets() else f" (is {first['input']!r})"
+    given = "" if key in secret_keys() else f" (is {first['input']!r})"
     return SettingsInvalid(f"{shown}: {first['msg']}{given}", param=shown.split(" ")[0])
 
 
-def _secrets(model: type[BaseModel] = Settings, prefix: str = "") -> set[str]:
+def secret_keys(model: type[BaseModel] = Settings, prefix: str = "") -> set[str]:
+    """Settings that are shown to nobody, as they stand in a file."""
     found: set[str] = set()
     for name, field in model.model_fields.items():
         group = group_of(field)
         if group is not None:
-            found |= _secrets(group, f"{prefix}{name}.")
+            found |= secret_keys(group, f"{prefix}{name}.")
         elif not field.repr:
             found.add(f"{prefix}{name}")
     return found

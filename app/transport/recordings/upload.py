@@ -12,7 +12,17 @@ from app.audio import AudioLimits, open_recording
 from app.core.times import SAMPLE_RATE
 from app.errors import OptionInvalid, UploadNotFound, UploadUsed
 from app.jobs.store import Store
-from app.jobs.types import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, Job, JobOptions, NewJob
+from app.jobs.types import (
+    DEFAULT_PRIORITY,
+    ENDS,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    TOLD,
+    Job,
+    JobOptions,
+    JobState,
+    NewJob,
+)
 from app.jobs.webhooks import WebhookRules, check_webhook
 from app.options import Asked, session_options
 from app.transport.uploads import FILE_FIELD, Form
@@ -30,7 +40,7 @@ _ONCE = (
     "priority",
     "webhook",
 )
-_LISTS = ("hotwords", "known_speakers")
+_LISTS = ("hotwords", "known_speakers", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +169,19 @@ def _options(once: Mapping[str, str], lists: Mapping[str, tuple[str, ...]]) -> J
         decoder=once.get("decoder"),
         channels_as_speakers=channels == "true",
         webhook=once.get("webhook"),
+        events=_events(lists["events"], once.get("webhook")),
     )
+
+
+def _events(given: tuple[str, ...], webhook: str | None) -> tuple[JobState, ...]:
+    if not given:
+        return ENDS
+    if webhook is None:
+        raise OptionInvalid("events are told to a webhook, and none is named", param="events")
+    unknown = set(given).difference(TOLD)
+    if unknown:
+        raise OptionInvalid(f"unknown event {min(unknown)[:60]!r}; known: {', '.join(TOLD)}", param="events")
+    return tuple(state for state in TOLD if state in given)
 
 
 def _number(once: Mapping[str, str], name: str) -> int | None:
@@ -180,6 +202,7 @@ def _form_schema() -> dict[str, object]:
     properties |= {f"{kind}_speakers": whole | {"minimum": 1, "maximum": 64} for kind in ("num", "min", "max")}
     properties |= {"priority": whole | {"minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY}}
     properties |= dict.fromkeys(_LISTS, several)
+    properties |= {"events": {"type": "array", "items": text | {"enum": [*TOLD]}}}
     one_of = [{"required": [FILE_FIELD]}, {"required": [UPLOAD_FIELD]}]
     return {"type": "object", "properties": properties, "oneOf": one_of, "additionalProperties": False}
 
