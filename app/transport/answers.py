@@ -12,14 +12,19 @@ from http import HTTPStatus
 from typing import Any
 
 from app.errors import (
+    AudioEmpty,
+    AudioFormatUnsupported,
+    AudioTooLong,
+    AudioTruncated,
+    AudioUnreadable,
     BlobMissing,
     CrosstalkError,
     IdempotencyConflict,
-    InputError,
     JobNotFound,
     JobStateInvalid,
     KeyNotFound,
     LimitReached,
+    NoAudioTrack,
     OptionInvalid,
     OutputError,
     RevisionConflict,
@@ -37,7 +42,7 @@ Said = tuple[int, str]
 
 _TEXT = {"type": "string"}
 _BYTES = {"type": "string", "format": "binary"}
-_INPUT = (400, "audio_unreadable, audio_truncated, no_audio_track, audio_empty, audio_format_unsupported")
+_SOUND = (AudioUnreadable, AudioTruncated, NoAudioTrack, AudioEmpty, AudioFormatUnsupported, AudioTooLong)
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +96,12 @@ _KEY = _said(KeyNotFound, _OPEN)
 _GONE = _said(UploadNotFound, _OLD_TUS)
 
 ANSWERS: Mapping[tuple[str, str], Answers] = {
-    ("POST", "/v1/audio/transcriptions"): Answers(_said((413, "audio_too_long"))),
+    ("POST", "/v1/audio/transcriptions"): Answers(_said(*_SOUND)),
     ("GET", "/v1/models"): Answers(),
     ("GET", "/v1/models/{name}"): Answers(((404, "model_not_found"),)),
     ("POST", "/v1/recordings"): Answers(
         _said(
-            *(_MALFORMED, OptionInvalid, WebhookRefused, _INPUT, InputError, SpeakerNotFound, UploadNotFound, _STALLED),
+            *(_MALFORMED, OptionInvalid, WebhookRefused, *_SOUND, SpeakerNotFound, UploadNotFound, _STALLED),
             *(
                 IdempotencyConflict,
                 UploadConflict,

@@ -15,6 +15,7 @@ from app.transport import answers
 from app.transport.access.needs import NEEDS
 from app.transport.answers import ANSWERS, Answers, Said
 from app.transport.openai_schemas import ErrorBody, TranscriptionDiarizedJson, TranscriptionVerboseJson
+from app.transport.problems import Problem
 
 _METHODS = ("get", "head", "post", "put", "patch", "delete", "options")
 _SCHEMES = {
@@ -64,7 +65,7 @@ def complete(document: dict[str, Any], *, keys_required: bool) -> None:
     schemas = components.setdefault("schemas", {})
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    schemas |= {"Transcript": _transcript_schema(), "PartialTranscript": _PARTIAL}
+    schemas |= _transcript_schemas() | {"PartialTranscript": _PARTIAL}
     for model in (ErrorBody, TranscriptionVerboseJson, TranscriptionDiarizedJson):
         made = model.model_json_schema(ref_template="#/components/schemas/{model}", mode="serialization")
         schemas |= made.pop("$defs", {}) | {model.__name__: made}
@@ -89,11 +90,12 @@ def operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, dict[str
                 yield method.upper(), path, item[method]
 
 
-def _transcript_schema() -> dict[str, Any]:
-    """The schema of our JSON, as a part of the document."""
+def _transcript_schemas() -> dict[str, Any]:
+    """The schema of our JSON and its parts, by the names that they have in the document."""
     text = (Path(__file__).parents[1] / "formats" / "transcript.schema.json").read_text(encoding="utf-8")
-    schema: dict[str, Any] = json.loads(text.replace('"#/$defs/', '"#/components/schemas/Transcript/$defs/'))
-    return {key: value for key, value in schema.items() if key not in ("$id", "$schema")}
+    schema: dict[str, Any] = json.loads(text.replace('"#/$defs/', '"#/components/schemas/Transcript_'))
+    parts = {f"Transcript_{name}": part for name, part in schema.pop("$defs").items()}
+    return parts | {"Transcript": {key: value for key, value in schema.items() if key not in ("$id", "$schema")}}
 
 
 def _parameters(method: str, operation: Mapping[str, Any]) -> None:
@@ -154,7 +156,8 @@ def _add_error(responses: dict[str, Any], status: int, codes: list[str]) -> None
     if known is not None:
         known["description"] = f"{known['description']}. {named}"
         return
-    body = {"schema": {"$ref": "#/components/schemas/ErrorBody"}}
+    example = Problem(status, codes[0], HTTPStatus(status).phrase.lower()).body()
+    body = {"schema": {"$ref": "#/components/schemas/ErrorBody"}, "example": example}
     answer: dict[str, Any] = {"description": named, "content": {"application/json": body}}
     if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         answer["headers"] = {"Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}}
