@@ -25,7 +25,7 @@ from app.observers import Observer
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.telemetry.metrics import Metrics
-from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
+from app.transport import health, openai_api, openai_models, openapi, pages, problems, speakers, uploads
 from app.transport.access import routes as access_routes
 from app.transport.access.guard import Guard
 from app.transport.access.headers import SecurityHeaders
@@ -85,6 +85,7 @@ def create_app(
     for module in (openai_api, openai_models, recordings, resumable, speakers, *live_routes, access_routes, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
+    openapi.install(app, keys_required=settings.access.required)
     install(app, settings, metrics)
     return app
 
