@@ -65,14 +65,18 @@ Errors everywhere have OpenAI's body: `{"error": {"message", "type", "param", "c
 
 
 def create_app(
-    settings: Settings | None = None, engine: Engine | None = None, *, close_engine: bool = False
+    settings: Settings | None = None,
+    engine: Engine | None = None,
+    *,
+    close_engine: bool = False,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """The ASGI app. Settings are read from the environment, and the engine is built at start, unless they are given.
 
-    A given engine stays the caller's to close, unless `close_engine`.
+    A given engine stays the caller's to close, unless `close_engine`. metrics: in place of those of the settings.
     """
     settings = settings or load_settings()
-    metrics = make_metrics()
+    metrics = metrics or make_metrics(settings)
 
     app = bare_app(settings, lambda app: _life(app, settings, metrics, engine, close_engine))
     problems.install(app, settings.server.retry_after_s, metrics)
@@ -130,6 +134,7 @@ async def _life(
         if engine is None or close_engine:
             await running.aclose()
         await asyncio.to_thread(store.database.close)
+        await asyncio.to_thread(metrics.close)
 
 
 def bare_app(settings: Settings, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:

@@ -47,6 +47,7 @@ def job_of(row: sa.RowMapping) -> Job:
         language=row["language"],
         warnings=tuple(json.loads(row["warnings"])),
         revision=row["revision"],
+        trace=row["trace"] or "",
     )
 
 

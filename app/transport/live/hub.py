@@ -20,7 +20,7 @@ from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
-from app.observers import Observer, Unobserved
+from app.observers import Observer, Span, Unobserved
 from app.options import hotwords, language_code, speaker_count
 from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
@@ -215,25 +215,28 @@ class LiveHub:
             raise Overloaded(f"{reason}; try again later")
 
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
-        with working_for(session_id=record.id):
+        span = self.observer.span("live session", {"crosstalk.session_id": record.id})
+        with working_for(session_id=record.id), span.current():
             session = self._open_session(options, snapshot)
             await session.__aenter__()
             room = Room(session, record, self.store, self.limits, self.observer)
             try:
                 await room.restore()
             except BaseException:
+                span.end()
                 await session.aclose()
                 raise
             self._rooms[record.id] = room
-            task = asyncio.create_task(self._live(room), name=f"live-{record.id}")
+            task = asyncio.create_task(self._live(room, span), name=f"live-{record.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return room
 
-    async def _live(self, room: Room) -> None:
+    async def _live(self, room: Room, span: Span) -> None:
         try:
             await room.run()
         finally:
+            span.end()
             if self._rooms.get(room.record.id) is room:
                 del self._rooms[room.record.id]
 

@@ -126,8 +126,16 @@ class NewSpeaker(BaseModel):
     speaker: _SpeakerId
 
 
+class SampledSpeaker(BaseModel):
+    """Whose voice the sample in the form is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+
+
 class SpeakerBody(BaseModel):
-    """A known speaker; the voice is never shown."""
+    """A known speaker; the voice is never shown. recording: where it was learnt, null = from a sample."""
 
     id: str
     name: str
