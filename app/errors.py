@@ -8,6 +8,10 @@ CrosstalkError
 │   ├── AudioEmpty                 audio_empty           a file of zero bytes, or a track of zero samples
 │   ├── AudioTooLong               audio_too_long        decodes to more than the limit allows
 │   ├── AudioFormatUnsupported     audio_format_unsupported   rate, channel count or layout outside the limits
+│   ├── SampleUnusable             sample_unusable       no voice can be learnt from a sample
+│   │   ├── SampleSilent           sample_no_speech      nobody speaks in it
+│   │   ├── SampleTooShort         sample_too_short      too little speech of one person alone
+│   │   └── SeveralVoices          sample_several_voices more than one person speaks in it
 │   ├── FileUnreadable             file_unreadable       missing, a folder, or no permission
 │   ├── OptionInvalid              option_invalid        an unknown language, format, decoder or a wrong number
 │   │   └── WebhookRefused         webhook_refused       not an http(s) URL, a private address, or webhooks are off
@@ -25,6 +29,11 @@ CrosstalkError
 │   ├── RevisionConflict           revision_conflict     somebody else edited the transcript meanwhile
 │   ├── IdempotencyConflict        idempotency_key_reused   the key was used for another request
 │   ├── SpeakerNotFound            speaker_not_found     no such known speaker
+│   ├── UploadNotFound             upload_not_found      no such upload in parts, or its time is over
+│   ├── UploadConflict             upload_conflict       an upload in parts is not as the caller thinks
+│   │   ├── UploadOffsetMismatch   upload_offset_mismatch  what was sent does not begin where the upload ends
+│   │   ├── UploadIncomplete       upload_incomplete     some of the file has not come yet
+│   │   └── UploadUsed             upload_used           a recording was made of it already
 │   ├── AttemptsExhausted          attempts_exhausted    the job ended its worker too often
 │   └── WindowTimeout              window_timeout        the models did not answer a window in time
 ├── AccessError                    who asks may not have this
@@ -80,6 +89,22 @@ class AudioTooLong(InputError):
 
 class AudioFormatUnsupported(InputError):
     code = "audio_format_unsupported"
+
+
+class SampleUnusable(InputError):
+    code = "sample_unusable"
+
+
+class SampleSilent(SampleUnusable):
+    code = "sample_no_speech"
+
+
+class SampleTooShort(SampleUnusable):
+    code = "sample_too_short"
+
+
+class SeveralVoices(SampleUnusable):
+    code = "sample_several_voices"
 
 
 class FileUnreadable(InputError):
@@ -144,6 +169,26 @@ class IdempotencyConflict(JobError):
 
 class SpeakerNotFound(JobError):
     code = "speaker_not_found"
+
+
+class UploadNotFound(JobError):
+    code = "upload_not_found"
+
+
+class UploadConflict(JobError):
+    code = "upload_conflict"
+
+
+class UploadOffsetMismatch(UploadConflict):
+    code = "upload_offset_mismatch"
+
+
+class UploadIncomplete(UploadConflict):
+    code = "upload_incomplete"
+
+
+class UploadUsed(UploadConflict):
+    code = "upload_used"
 
 
 class AttemptsExhausted(JobError):

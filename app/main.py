@@ -25,7 +25,7 @@ from app.observers import Observer
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.telemetry.metrics import Metrics
-from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
+from app.transport import health, openai_api, openai_models, openapi, pages, problems, speakers, uploads
 from app.transport.access import routes as access_routes
 from app.transport.access.guard import Guard
 from app.transport.access.headers import SecurityHeaders
@@ -36,6 +36,8 @@ from app.transport.live import endpoint as live_endpoint
 from app.transport.live import service as live_service
 from app.transport.live import shares
 from app.transport.recordings import routes as recordings
+from app.transport.resumable import headers as resumable_headers
+from app.transport.resumable import routes as resumable
 from app.version import installed_version
 from app.wiring import (
     access_rules,
@@ -44,12 +46,17 @@ from app.wiring import (
     guard_rules,
     live_limits,
     store_from,
+    upload_rules,
     webhook_rules,
     work_dir,
     worker_rules,
 )
 
 _log = logging.getLogger(__name__)
+
+_ASKED = ("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "Range")
+_TOLD = ("ETag", "Location", "Retry-After", "X-Crosstalk-Partial", "X-Crosstalk-Ignored")
+"""Headers that pages of other origins may send and read."""
 
 DESCRIPTION = """Self-hosted multi-talker meeting transcription: who spoke, when, and what.
 
@@ -58,22 +65,27 @@ Errors everywhere have OpenAI's body: `{"error": {"message", "type", "param", "c
 
 
 def create_app(
-    settings: Settings | None = None, engine: Engine | None = None, *, close_engine: bool = False
+    settings: Settings | None = None,
+    engine: Engine | None = None,
+    *,
+    close_engine: bool = False,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """The ASGI app. Settings are read from the environment, and the engine is built at start, unless they are given.
 
-    A given engine stays the caller's to close, unless `close_engine`.
+    A given engine stays the caller's to close, unless `close_engine`. metrics: in place of those of the settings.
     """
     settings = settings or load_settings()
-    metrics = make_metrics()
+    metrics = metrics or make_metrics(settings)
 
     app = bare_app(settings, lambda app: _life(app, settings, metrics, engine, close_engine))
     problems.install(app, settings.server.retry_after_s, metrics)
     add_guard(app, settings, metrics)
     live_routes = (live_endpoint, shares, listen)
-    for module in (openai_api, openai_models, recordings, speakers, *live_routes, access_routes, health):
+    for module in (openai_api, openai_models, recordings, resumable, speakers, *live_routes, access_routes, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
+    openapi.install(app, keys_required=settings.access.required)
     install(app, settings, metrics)
     return app
 
@@ -122,6 +134,7 @@ async def _life(
         if engine is None or close_engine:
             await running.aclose()
         await asyncio.to_thread(store.database.close)
+        await asyncio.to_thread(metrics.close)
 
 
 def bare_app(settings: Settings, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:
@@ -144,9 +157,9 @@ def add_guard(app: FastAPI, settings: Settings, observer: Observer) -> None:
         app.add_middleware(
             CORSMiddleware,
             allow_origins=list(settings.access.origins),
-            allow_methods=("GET", "POST", "PATCH", "DELETE"),
-            allow_headers=("Authorization", "Content-Type", "Idempotency-Key", "If-Match", "Last-Event-ID", "Range"),
-            expose_headers=("ETag", "Location", "Retry-After", "X-Crosstalk-Partial", "X-Crosstalk-Ignored"),
+            allow_methods=("GET", "HEAD", "POST", "PATCH", "DELETE"),
+            allow_headers=(*_ASKED, *resumable_headers.ASKED),
+            expose_headers=(*_TOLD, *resumable_headers.TOLD),
         )
     app.add_middleware(SecurityHeaders, secure=settings.server.tls_certfile is not None)
 
@@ -185,4 +198,5 @@ def make_services(settings: Settings, place: Workplace, store: Store, worker: Wo
         version=installed_version(),
         started_at_s=int(time.time()),
         webhooks=webhook_rules(settings),
+        uploads=upload_rules(settings),
     )

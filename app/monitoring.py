@@ -9,7 +9,8 @@ from fastapi import FastAPI
 
 from app.core.times import to_seconds
 from app.engine.base import Engine
-from app.engine.observed import ObservedEngine, Watchable
+from app.engine.observed import HasWorkers, ObservedEngine, Watchable
+from app.errors import SetupError
 from app.jobs.store import Store
 from app.jobs.types import JobState
 from app.settings import Settings
@@ -20,6 +21,7 @@ from app.telemetry.collect import (
     LiveState,
     QueueCollector,
     QueueState,
+    WorkerCollector,
 )
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.port import metrics_port
@@ -29,9 +31,17 @@ from app.transport.observed import Figures, Observed, metrics_router
 from app.version import installed_version
 
 
-def make_metrics() -> Metrics:
-    """Figures of one app or worker, all at nothing."""
-    return Metrics(installed_version())
+def make_metrics(settings: Settings) -> Metrics:
+    """Figures of one app or worker, all at nothing; with traces where the settings ask for them. Raises SetupError."""
+    traces = settings.traces
+    if not traces.endpoint:
+        return Metrics(installed_version())
+    try:
+        from app.telemetry.traces import otlp
+    except ImportError as error:
+        message = "traces need OpenTelemetry: pip install 'crosstalk[otel]'"
+        raise SetupError(message, param="CROSSTALK_TRACES__ENDPOINT") from error
+    return otlp(installed_version(), traces.endpoint, traces.ratio)
 
 
 def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:
@@ -50,6 +60,8 @@ def watch_engine(metrics: Metrics, engine: Engine) -> Engine:
     if isinstance(engine, Watchable):
         engine.watch(metrics)
         metrics.registry.register(EngineCollector(lambda: EngineState(engine.waiting, engine.device_memory)))
+    if isinstance(engine, HasWorkers):
+        metrics.registry.register(WorkerCollector(lambda: engine.workers))
     return ObservedEngine(engine, metrics)
 
 

@@ -35,6 +35,14 @@ def choose_device(name: str) -> str:
     return name
 
 
+def gpu_names() -> tuple[str, ...]:
+    """Name and memory of every GPU that torch can use."""
+    if not torch.cuda.is_available():
+        return ()
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return tuple(f"{it.name} ({it.total_memory / 1024**3:.0f} GiB)" for it in found)
+
+
 def choose_dtype(name: str, device: str) -> torch.dtype:
     """`auto` -> float32 on a CPU and float16 on a GPU; else the format of that name.
 

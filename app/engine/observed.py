@@ -6,13 +6,14 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar, runtime_checkable
 
+from app.context import traced_by
 from app.core.times import SAMPLE_RATE
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import capacity_of, identity_of
 from app.engine.base import Engine
 from app.engine.load import EngineCost, cost_of
 from app.errors import CrosstalkError
-from app.observers import Observer
+from app.observers import Observer, within
 
 _T = TypeVar("_T")
 
@@ -31,6 +32,15 @@ class Watchable(Protocol):
 
     def watch(self, observer: Observer) -> None:
         """Tell of every batch from now on."""
+
+
+@runtime_checkable
+class HasWorkers(Protocol):
+    """An engine over inference workers."""
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """How many are in which state. From any thread."""
 
 
 class ObservedEngine:
@@ -76,10 +86,13 @@ class ObservedEngine:
 
     async def _told(self, step: str, ask: Callable[[], Awaitable[_T]], samples: int) -> _T:
         began_s, sound_s = time.monotonic(), samples / SAMPLE_RATE
-        try:
-            answer = await ask()
-        except CrosstalkError as error:
-            self._observer.engine_call(step, time.monotonic() - began_s, sound_s, error.code)
-            raise
+        span = self._observer.span(f"engine {step}", {"crosstalk.sound_s": sound_s})
+        with within(span), traced_by(span.trace):
+            try:
+                answer = await ask()
+            except CrosstalkError as error:
+                span.failed(error.code)
+                self._observer.engine_call(step, time.monotonic() - began_s, sound_s, error.code)
+                raise
         self._observer.engine_call(step, time.monotonic() - began_s, sound_s, "")
         return answer

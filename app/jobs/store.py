@@ -11,16 +11,18 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from app.context import current_trace
 from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid
 from app.jobs import tables
 from app.jobs.blobs import Blobs
-from app.jobs.deliveries import Deliveries
+from app.jobs.deliveries import Deliveries, tell_state
 from app.jobs.events import Events, add_event
 from app.jobs.fairness import flow_of, next_tag, size_of
 from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
 from app.jobs.speakers import KnownSpeakers
 from app.jobs.transcripts import Transcripts
 from app.jobs.types import Job, JobPage, JobQuery, JobState, NewJob, check_move
+from app.jobs.uploads import Uploads
 from app.store import Database
 
 _T = tables.job
@@ -38,18 +40,21 @@ class Store:
     events: Events
     deliveries: Deliveries
     speakers: KnownSpeakers
+    uploads: Uploads
 
 
 def open_store(database: Database, blobs: Blobs) -> Store:
     """The store over a migrated database and a blob store."""
+    jobs = JobStore(database, blobs)
     return Store(
         database,
         blobs,
-        JobStore(database, blobs),
+        jobs,
         Transcripts(database),
         Events(database),
         Deliveries(database),
         KnownSpeakers(database),
+        Uploads(database, blobs, jobs.empty_trash),
     )
 
 
@@ -96,6 +101,7 @@ class JobStore:
                 "generation": 1,
                 "fence": 0,
                 "cancel_requested": False,
+                "trace": current_trace() or None,
                 "warnings": "[]",
                 "revision": 0,
                 "last_event": 0,
@@ -173,7 +179,7 @@ class JobStore:
             state, now = JobState(row["state"]), self._now(connection)
             if state is JobState.QUEUED:
                 values = {"state": JobState.CANCELLED, "finished_at": now, "cancel_requested": True}
-                add_event(connection, job_id, "state", {"state": JobState.CANCELLED}, now)
+                tell_state(connection, job_of(row), JobState.CANCELLED, now)
             elif state is JobState.RUNNING:
                 values = {"cancel_requested": True}
             elif state is JobState.CANCELLED:

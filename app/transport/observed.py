@@ -14,17 +14,19 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.context import working_for
-from app.observers import Observer
+from app.context import traced_by, working_for
+from app.observers import NoSpan, Observer, Span, within
+from app.transport.problems import REQUEST_ID_HEADER
 
 _log = logging.getLogger(__name__)
 
-HEADER = "X-Request-ID"
+
 METRICS_PATH = "/metrics"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
@@ -65,15 +67,29 @@ class Observed:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get(HEADER, "")
+        asked = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = asked if _SANE.fullmatch(asked) else uuid.uuid4().hex
         answer = _Answer(send, request_id)
+        scope.setdefault("state", {})["request_id"] = request_id
         began_s = time.monotonic()
-        with working_for(request_id=request_id):
+        span = self._span(scope, request_id)
+        with working_for(request_id=request_id), traced_by(span.trace), within(span):
             try:
                 await self._pass(scope, receive, answer.send)
+            except Exception:
+                answer.fell()
+                raise
             finally:
                 self._tell(scope, answer.status, time.monotonic() - began_s)
+                _note(span, scope, answer.status)
+
+    def _span(self, scope: Scope, request_id: str) -> Span:
+        """Of the client's trace, where it sends `traceparent`."""
+        if scope["path"] in _QUIET:
+            return NoSpan()
+        method = _method(scope)
+        attributes = {"http.request.method": method, "crosstalk.request_id": request_id}
+        return self._observer.span(method, attributes, Headers(scope=scope).get("traceparent", ""))
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         figures = self._figures
@@ -83,9 +99,8 @@ class Observed:
         await (await _answer(figures))(scope, receive, send)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        method = "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
-        route = str(getattr(scope.get("route"), "path", "none"))
-        self._observer.request(method if method in _METHODS else "OTHER", route, status, seconds)
+        method, route = _method(scope), _route(scope)
+        self._observer.request(method, route, status, seconds)
         # The path without its query: that may hold a token or the secret of a link.
         level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
         extra = {"route": route, "status": status, "seconds": round(seconds, 4)}
@@ -100,6 +115,11 @@ class _Answer:
         self._id = request_id
         self.status = 499
 
+    def fell(self) -> None:
+        """The app failed: what has not begun to be answered will be answered with 500, outside of this layer."""
+        if self.status == 499:
+            self.status = HTTPStatus.INTERNAL_SERVER_ERROR
+
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start"):
@@ -110,8 +130,24 @@ class _Answer:
         elif kind == "websocket.close" and self.status == 499:
             self.status = 403  # what servers answer to a socket that is closed before it was accepted
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
-            MutableHeaders(scope=message)[HEADER] = self._id
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._id
         await self._send(message)
+
+
+def _method(scope: Scope) -> str:
+    method = "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
+    return method if method in _METHODS else "OTHER"
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "none"))
+
+
+def _note(span: Span, scope: Scope, status: int) -> None:
+    route = _route(scope)
+    span.note({"http.route": route, "http.response.status_code": status}, f"{_method(scope)} {route}")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.failed(str(status))
 
 
 def _shows(scope: Scope, token: str) -> bool:

@@ -38,10 +38,14 @@ from app.errors import (
     SpeakerNotFound,
     StoreFull,
     StoreUnavailable,
+    UploadConflict,
+    UploadNotFound,
 )
 from app.observers import Observer, Unobserved
 
 _log = logging.getLogger(__name__)
+
+REQUEST_ID_HEADER = "X-Request-ID"
 
 STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     AudioTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
@@ -54,6 +58,8 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     BlobMissing: HTTPStatus.GONE,
     JobNotFound: HTTPStatus.NOT_FOUND,
     SpeakerNotFound: HTTPStatus.NOT_FOUND,
+    UploadNotFound: HTTPStatus.NOT_FOUND,
+    UploadConflict: HTTPStatus.CONFLICT,
     JobStateInvalid: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
@@ -130,11 +136,13 @@ def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) 
         watching.error("http", problem.code)
         return problem.response()
 
-    def known(_request: Request, error: Exception) -> Response:
+    def known(request: Request, error: Exception) -> Response:
         problem = problem_of(error, retry_after_s)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
-        return told(problem)
+            # What is not expected is answered outside of the layer that knows the request's id (observed.py).
+            about = {"request_id": getattr(request.state, "request_id", None)}
+            _log.error("%s [%s]", problem.message, problem.code, exc_info=error, extra=about)
+        return _with_headers(request, told(problem))
 
     def by_framework(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
@@ -142,11 +150,12 @@ def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) 
         code = status.phrase.lower().replace(" ", "_").replace("-", "_")
         return told(Problem(status, code, str(error.detail), headers=error.headers or {}))
 
-    def invalid(_request: Request, error: Exception) -> Response:
+    def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:]) or None
-        return told(Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param))
+        problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param)
+        return _with_headers(request, told(problem))
 
     def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=499)
@@ -156,6 +165,18 @@ def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) 
     app.add_exception_handler(HTTPException, by_framework)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(ClientGone, gone)
+
+
+def always_send(request: Request, headers: Mapping[str, str]) -> None:
+    """Headers that the answer has also when it is an error."""
+    request.state.always_sent = headers
+
+
+def _with_headers(request: Request, response: Response) -> Response:
+    response.headers.update(getattr(request.state, "always_sent", {}))
+    if request_id := getattr(request.state, "request_id", ""):
+        response.headers[REQUEST_ID_HEADER] = request_id
+    return response
 
 
 def _retry(status: int, retry_after_s: int) -> Mapping[str, str]:

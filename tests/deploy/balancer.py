@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -40,26 +41,29 @@ def render(folder: Path, port: int, replicas: Sequence[int]) -> Path:
     for source in NGINX.glob("*.conf"):
         text = source.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("/tmp/", f"{folder}/")
         (folder / source.name).write_text(text)
-    servers = "".join(f"    server 127.0.0.1:{it} max_fails=2 fail_timeout=2s;\n" for it in replicas)
+    servers = "".join(f"    server 127.0.0.1:{it} max_fails=0;\n" for it in replicas)
     upstream = f"upstream crosstalk {{\n    zone crosstalk 256k;\n    least_conn;\n{servers}    keepalive 64;\n}}\n"
     (folder / "upstream.conf").write_text(upstream)
     return folder / "nginx.conf"
 
 
 class Replica:
-    """A `crosstalk serve` process over the fake engine; it keeps its port from one life to the next."""
+    """A `crosstalk serve` process over recorded answers; it keeps its port from one life to the next."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.port = free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTALK_")}
-        self._environment = kept | {"PYTHONPATH": str(ROOT), "CROSSTALK_SERVER__PORT": str(self.port)} | environment
+        answers = folder / "answers"
+        answers.mkdir(exist_ok=True)
+        mine = {"PYTHONPATH": str(ROOT), "CROSSTALK_SERVER__PORT": str(self.port), "REPLAY_FOLDER": str(answers)}
+        self._environment = kept | mine | environment
         self._log = folder / f"replica-{self.port}.log"
         self.start()
 
     def start(self) -> None:
         """Start; `wait_ready` says when it answers."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "tests.cli.fake_crosstalk", "serve"]
+            command = [sys.executable, "-m", "tests.deploy.replay_crosstalk", "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
 
     def wait_ready(self) -> None:
@@ -75,6 +79,11 @@ class Replica:
         """As an orchestrator that restarts it: the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+    def live_sessions(self) -> int:
+        """How many it holds."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=20) as answer:
+            return int(json.load(answer)["live_sessions"])
 
     def log(self) -> str:
         """All that it has said."""

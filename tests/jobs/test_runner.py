@@ -107,7 +107,7 @@ def test_a_job_writes_what_a_session_alone_writes(site, tmp_path):
     assert site.body(job) == transcript_json.render(asyncio.run(alone()))
     told = [event.data["text"] for event in site.store.events.since(job.id) if event.kind == "segment"]
     assert told == [segment.text for segment in site.store.transcripts.view(job.id).segments]
-    assert site.answered(job) == 0
+    assert site.recorded(job.id) == set()
     assert list((tmp_path / "work").iterdir()) == []
 
 

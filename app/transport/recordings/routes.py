@@ -22,7 +22,7 @@ from app.transport.access.routes import AccessDep, IdentityDep
 from app.transport.deps import ServicesDep
 from app.transport.problems import HttpProblem
 from app.transport.recordings import audio, events, schemas, upload
-from app.transport.uploads import receive_form
+from app.transport.uploads import receive_any_form
 
 PARTIAL_HEADER = "X-Crosstalk-Partial"
 _ID = re.compile(r"rec_[0-9a-f]{32}")
@@ -49,8 +49,8 @@ async def create_recording(
     access: AccessDep,
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """Upload a recording; it is transcribed in the background."""
-    async with receive_form(request, services.upload_limits, services.upload_dir) as form:
+    """Upload a recording, or name an upload that came in parts; it is transcribed in the background."""
+    async with receive_any_form(request, services.upload_limits, services.upload_dir) as form:
         place = services.workplace
         serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant)
         job, made = await asyncio.to_thread(upload.queue, services.store, place.limits, form, serving, idempotency_key)
@@ -135,7 +135,7 @@ def edit_transcript(
     if not body.speakers and not body.segments:
         raise OptionInvalid("there is nothing to change", param="speakers")
     edit = Edit(
-        names=body.speakers,
+        names={int(speaker): name for speaker, name in body.speakers.items()},
         texts={key: it.text for key, it in body.segments.items() if it.text is not None},
         speakers={key: it.speaker for key, it in body.segments.items() if it.speaker is not None},
     )
