@@ -45,6 +45,8 @@ from app.observers import Observer, Unobserved
 
 _log = logging.getLogger(__name__)
 
+REQUEST_ID_HEADER = "X-Request-ID"
+
 STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     AudioTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InputError: HTTPStatus.BAD_REQUEST,
@@ -137,7 +139,9 @@ def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) 
     def known(request: Request, error: Exception) -> Response:
         problem = problem_of(error, retry_after_s)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
+            # What is not expected is answered outside of the layer that knows the request's id (observed.py).
+            about = {"request_id": getattr(request.state, "request_id", None)}
+            _log.error("%s [%s]", problem.message, problem.code, exc_info=error, extra=about)
         return _with_headers(request, told(problem))
 
     def by_framework(_request: Request, error: Exception) -> Response:
@@ -170,6 +174,8 @@ def always_send(request: Request, headers: Mapping[str, str]) -> None:
 
 def _with_headers(request: Request, response: Response) -> Response:
     response.headers.update(getattr(request.state, "always_sent", {}))
+    if request_id := getattr(request.state, "request_id", ""):
+        response.headers[REQUEST_ID_HEADER] = request_id
     return response
 
 

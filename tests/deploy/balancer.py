@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -47,19 +48,22 @@ def render(folder: Path, port: int, replicas: Sequence[int]) -> Path:
 
 
 class Replica:
-    """A `crosstalk serve` process over the fake engine; it keeps its port from one life to the next."""
+    """A `crosstalk serve` process over recorded answers; it keeps its port from one life to the next."""
 
     def __init__(self, folder: Path, environment: dict[str, str]) -> None:
         self.port = free_port()
         kept = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTALK_")}
-        self._environment = kept | {"PYTHONPATH": str(ROOT), "CROSSTALK_SERVER__PORT": str(self.port)} | environment
+        answers = folder / "answers"
+        answers.mkdir(exist_ok=True)
+        mine = {"PYTHONPATH": str(ROOT), "CROSSTALK_SERVER__PORT": str(self.port), "REPLAY_FOLDER": str(answers)}
+        self._environment = kept | mine | environment
         self._log = folder / f"replica-{self.port}.log"
         self.start()
 
     def start(self) -> None:
         """Start; `wait_ready` says when it answers."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", self._environment.get("PROGRAM","tests.cli.fake_crosstalk"), "serve"]
+            command = [sys.executable, "-m", "tests.deploy.replay_crosstalk", "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
 
     def wait_ready(self) -> None:
@@ -75,6 +79,11 @@ class Replica:
         """As an orchestrator that restarts it: the exit status."""
         self.process.send_signal(signal.SIGTERM)
         return self.process.wait(60)
+
+    def live_sessions(self) -> int:
+        """How many it holds."""
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/readyz", timeout=20) as answer:
+            return int(json.load(answer)["live_sessions"])
 
     def log(self) -> str:
         """All that it has said."""

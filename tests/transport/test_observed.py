@@ -9,13 +9,17 @@ import logging
 
 import httpx2
 import pytest
+import uvicorn
 from websockets.asyncio.client import connect
 
+from app.main import create_app
 from app.observe import set_up_logging
 from app.settings import Settings
+from app.transport.server import DrainingServer
 from tests.engine.fake_worker import VOCABULARY, fake_engine
+from tests.running import running
 from tests.transport.live.talk import SOUND, START, send, until
-from tests.transport.server import serving, wait_until, wav
+from tests.transport.server import serving, settings, wait_until, wav
 
 
 @pytest.fixture(scope="module")
@@ -93,3 +97,30 @@ def test_a_session_and_a_job_are_in_their_lines_and_nothing_of_what_was_said(ser
     assert all(
         {"time", "level", "logger", "message", "request_id", "session_id", "job_id"} <= set(it) for it in lines(log)
     )
+
+
+def test_what_nobody_expected_is_a_500_with_its_request_in_the_log_and_in_the_answer(tmp_path):
+    async def broken() -> None:
+        raise RuntimeError("nobody expected this")
+
+    root = logging.getLogger()
+    handlers, level, log, engine = root.handlers, root.level, io.StringIO(), fake_engine()
+    app = create_app(settings(tmp_path), engine)
+    app.add_api_route("/broken", broken)
+    server = DrainingServer(uvicorn.Config(app, log_config=None, lifespan="on"), app)
+    set_up_logging("info", "json", log)
+    try:
+        with running(server) as url:
+            answer = httpx2.get(f"{url}/broken", headers={"X-Request-ID": "mine"})
+            wait_until(lambda: lines(log, request_id="mine", logger="app.transport.observed"))
+            wait_until(lambda: [it for it in lines(log, request_id="mine") if "traceback" in it])
+            figures = httpx2.get(f"{url}/metrics").text
+    finally:
+        root.handlers = handlers
+        root.setLevel(level)
+    asyncio.run(engine.aclose())
+    assert (answer.status_code, answer.headers["x-request-id"]) == (500, "mine")
+    assert answer.json()["error"]["code"] == "internal_error"
+    assert "nobody expected" not in answer.text
+    assert 'crosstalk_http_requests_total{method="GET",route="/broken",status="500"} 1.0' in figures
+    assert 'crosstalk_errors_total{code="internal_error",where="http"} 1.0' in figures

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.times import to_seconds
 from app.jobs.types import Delivery, DeliveryState, Job, JobState, KnownSpeaker, Revision
-from app.transport.numbers import Whole
+from app.transport.numbers import WHOLE
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_SpeakerId = Annotated[Whole, Field(ge=0, le=10_000)]
+_SpeakerId = Annotated[int, Field(ge=0, le=10_000), WHOLE]
 _SpeakerKey = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")]
 
 
@@ -126,8 +126,16 @@ class NewSpeaker(BaseModel):
     speaker: _SpeakerId
 
 
+class SampledSpeaker(BaseModel):
+    """Whose voice the sample in the form is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+
+
 class SpeakerBody(BaseModel):
-    """A known speaker; the voice is never shown."""
+    """A known speaker; the voice is never shown. recording: where it was learnt, null = from a sample."""
 
     id: str
     name: str
