@@ -121,7 +121,7 @@ def test_fifty_streams_in_a_rolling_restart(tmp_path, postgres, record_property)
             await asyncio.sleep(3.0)
 
     with cluster(tmp_path, settings(tmp_path, postgres.database())) as (balancer, replicas):
-        seen = Load(streams=50, duration_s=50.0, recordings=0).run(tmp_path, balancer, disturb())
+        seen = Load(streams=50, duration_s=75.0, recordings=0).run(tmp_path, balancer, disturb())
         for replica in replicas:
             assert "Traceback" not in replica.log(), replica.log()
     gap_s = max(one.gap_s[0] for one in seen)
