@@ -81,6 +81,11 @@ test("a full server is said to be full, and when it is asked again", () => {
   assert.match(words({ ...full, code: "not_ready", reason: "" }).text, /^The server is not ready. Trying again in 10 s/);
 });
 
+test("a long end says how much there is to go", () => {
+  assert.equal(words({ state: "stopping", lag_s: 0, unsent_s: 0.3 }).text, "Writing the last words…");
+  assert.equal(words({ state: "stopping", lag_s: 20.2, unsent_s: 5 }).text, "Writing the last words: 25 s of sound to go");
+});
+
 test("sound that is lost is said while it is, whatever else there is to say", () => {
   for (const state of ["open", "lost", "connecting"]) {
     assert.match(words({ state, losing: true, lost_s: 12.4, lag_s: 9 }).text, /what is said now is lost \(12 s so far\)$/);
