@@ -49,7 +49,7 @@ class LiveRules:
     reviser: ReviserRules = field(default_factory=ReviserRules)
     stitch: StitchRules = field(default_factory=StitchRules)
     margin_samples: int = 8_000
-    before_samples: int = 3 * SAMPLE_RATE
+    before_samples: int = 5 * SAMPLE_RATE
     shown_before_samples: int = 2 * SAMPLE_RATE
     max_ahead_samples: int = 30 * SAMPLE_RATE
     ack_samples: int = 5 * SAMPLE_RATE
