@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,10 +18,13 @@ from models.decoders.public.decoder import PublicDecoder, PublicRules
 from models.decoders.public.kinds import KINDS
 from models.decoders.public.load import load_public
 from models.decoders.sot import SotDecoder
-from models.errors import ModelError
+from models.decoders.target import TargetDecoder
+from models.errors import BadCheckpoint, ModelError
 from models.named import load_asr, load_causal_lm
 from models.registry import Registry
 from models.sot.checkpoint import load_checkpoint, read_config
+from models.target import checkpoint as target_checkpoint
+from models.target.whisper import TargetWhisper
 
 
 class UnknownDecoder(ModelError):
@@ -42,7 +46,7 @@ class DecoderSettings:
     """How a decoder runs.
 
     weights_dir: folder of the weights; quantize: 8-bit linear layers (CPU); max_batch: clips in one pass of Whisper.
-    checkpoint: folder of the SOT decoder's checkpoint; None = the one that comes with the code
+    checkpoint: folder of the SOT or target-speaker decoder's checkpoint; None = the one that comes with the code
     public_source: where a public decoder's weights are: a folder, or REPOSITORY@COMMIT
     public_window_s: seconds of sound that a public decoder hears at once
     """
@@ -99,6 +103,29 @@ def load_sot(settings: DecoderSettings) -> SotDecoder:
     return SotDecoder(asr, model, tokenizer)
 
 
+def load_target(settings: DecoderSettings) -> TargetDecoder:
+    """The target-speaker decoder. Raises ModelError."""
+    folder = settings.checkpoint or TARGET_DIR
+    return TargetDecoder(load_target_whisper(folder, settings))
+
+
+def load_target_whisper(folder: Path, settings: DecoderSettings) -> TargetWhisper:
+    """A target-speaker Whisper from its checkpoint. Raises ModelError."""
+    config = target_checkpoint.read_config(folder)
+    maps, adapters = target_checkpoint.read_weights(folder, config)
+    how = dataclasses.replace(asr_settings(settings), int8=False)
+    asr = load_asr(config.encoder, settings.registry, settings.weights_dir, how)
+    if (asr.model.config.encoder_layers, asr.d_model) != (config.layers, config.width):
+        raise BadCheckpoint(
+            f"{folder} was trained with {config.encoder!r} of {config.layers} layers and width {config.width}; "
+            f"this one has {asr.model.config.encoder_layers} and {asr.d_model}"
+        )
+    target_checkpoint.merge(asr.model, adapters, config.alpha / config.rank)
+    if settings.quantize:
+        quantize_linears(asr.model)
+    return TargetWhisper(asr, maps.to(settings.device))
+
+
 def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
     def load(settings: DecoderSettings) -> Decoder:
         if settings.quantize:
@@ -115,9 +142,13 @@ def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
 SOT_DIR = Path(__file__).parents[1] / "sot-base"
 """The checkpoint of the SOT decoder that comes with the code."""
 
+TARGET_DIR = Path(__file__).parents[1] / "target-base"
+"""The checkpoint of the target-speaker decoder that comes with the code."""
+
 DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
     "cascade": _load_cascade,
     **{name: _load_public(name) for name in KINDS},
     "sot": load_sot,
+    "target": load_target,
 }
 """Every decoder by name. `moss` and `vibevoice` need weights of the user's own."""

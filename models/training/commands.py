@@ -8,26 +8,30 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from models.adapters.lora import adapters_of
 from models.decoders.build import DecoderSettings, load_sot
 from models.device import choose_device, choose_dtype, use_threads
 from models.errors import ModelError
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
-from models.sot.adapters import adapters_of
 from models.sot.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.sot.modeling import SotModel
 from models.sot.text import plain_decode
+from models.target import checkpoint as target_checkpoint
+from models.target.training import TargetModel
 from models.training.cost import CostMeter
 from models.training.cost import render as render_cost
 from models.training.errors import RecipeInvalid
 from models.training.evaluate import CASCADE, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
-from models.training.examples import Examples
 from models.training.plot import plot_curves
 from models.training.prepare import PrepareJob, prepare
-from models.training.recipe import load_recipe
+from models.training.recipe import Recipe, load_recipe
 from models.training.runs import load_state, run_windows
 from models.training.setup import encoder_width, load_examples, load_named_llm, make_model, run_weights
+from models.training.shards import read_windows
 from models.training.simulate.clips import check_disjoint, load_manifest
 from models.training.simulate.timing import DEFAULT_TABLE, load_table
 from models.training.splits import split_manifest
+from models.training.target_setup import load_target_examples, make_target_model, target_config
 from models.training.train import Data, Trainer, load_weights
 from models.training.windows import NOBODY, make_window
 from models.training.workers import Workers, joined
@@ -171,31 +175,53 @@ def _train(parsed: argparse.Namespace) -> None:
 
 def _train_among(parsed: argparse.Namespace, workers: Workers, device: str) -> None:
     recipe = load_recipe(parsed.recipe)
-    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
-    model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
-    train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
-    held_out = load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None
-    if held_out is not None:
-        check_disjoint(_speakers(train), _speakers(held_out))
-    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, workers)
+    make = _target_task if recipe.kind == "target" else _sot_task
+    model, data = make(parsed, recipe, device)
+    if parsed.held_out:
+        check_disjoint(_speakers(parsed.data), _speakers(parsed.held_out))
+    trainer = Trainer(model, data, recipe, parsed.out, workers)
     resumed = trainer.resume()
     if workers.first:
-        say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
+        count = len(data.train.windows)
+        say(f"{count} examples, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
     trainer.run(say, parsed.until)
     if workers.first:
         plot_curves(parsed.out)
 
 
+def _sot_task(parsed: argparse.Namespace, recipe: Recipe, device: str) -> tuple[SotModel, Data]:
+    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
+    model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
+    train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
+    return model, Data(train, load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None)
+
+
+def _target_task(parsed: argparse.Namespace, recipe: Recipe, device: str) -> tuple[TargetModel, Data]:
+    model, tokens = make_target_model(recipe, parsed.weights_dir, device, parsed.precision, parsed.start_from)
+    train = load_target_examples(parsed.data, model, tokens, recipe.train.seed, run_windows(parsed.out))
+    return model, Data(train, load_target_examples(parsed.held_out, model, tokens, 0) if parsed.held_out else None)
+
+
 def _export(parsed: argparse.Namespace) -> None:
     recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
-    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device)
-    model = make_model(llm, recipe, encoder_width(parsed.data))
     path, step = run_weights(parsed.folder, parsed.last)
-    trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    load_weights(trainable, load_state(path)["weights"], str(path))
-    save_checkpoint(parsed.out, model, adapters_of(model.llm))
+    if recipe.kind == "target":
+        target, _ = make_target_model(recipe, parsed.weights_dir, device)
+        _fill(target, path)
+        config = target_config(recipe, target.whisper.config.encoder_layers, target.whisper.config.d_model)
+        target_checkpoint.save(parsed.out, config, target.maps, adapters_of(target.whisper))
+    else:
+        llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device)
+        model = make_model(llm, recipe, encoder_width(parsed.data))
+        _fill(model, path)
+        save_checkpoint(parsed.out, model, adapters_of(model.llm))
     size_mb = sum(item.stat().st_size for item in parsed.out.iterdir()) / 1e6
     say(f"{parsed.out}: step {step}, {size_mb:.1f} MB")
+
+
+def _fill(model: SotModel | TargetModel, path: Path) -> None:
+    trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    load_weights(trainable, load_state(path)["weights"], str(path))
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
@@ -233,5 +259,5 @@ def _cost(parsed: argparse.Namespace) -> None:
     say(render_cost(CostMeter(load_sot(settings)).run(windows), device))
 
 
-def _speakers(examples: Examples) -> list[str]:
-    return [name for window in examples.windows for name in window.speakers if not name.startswith(NOBODY)]
+def _speakers(folder: Path) -> list[str]:
+    return [name for window in read_windows(folder) for name in window.speakers if not name.startswith(NOBODY)]

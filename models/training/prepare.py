@@ -133,7 +133,8 @@ class ShardMaker:
         written = [self._prepared(window, outputs[i]) for i, window in enumerate(windows)]
         shard = shard_path(self._job.folder, number)
         rows = [dataclasses.replace(item, shard=shard) for item, _ in written]
-        write_shard(self._job.folder, number, rows, [state for _, state in written])
+        states = [state for _, state in written]
+        write_shard(self._job.folder, number, rows, states, [window.samples for window in windows])
 
     def _first_pass(self, windows: Sequence[SimulatedWindow]) -> dict[int, DecoderOutput]:
         """What the cascade writes, by place; windows of one length share its batches."""

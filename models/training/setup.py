@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from models.adapters.lora import add_adapters, set_adapters
 from models.named import load_causal_lm
 from models.registry import load_registry
-from models.sot.adapters import add_adapters, set_adapters
 from models.sot.checkpoint import check_llm, llm_shape, load_own, read_config, read_tensors
 from models.sot.config import SotConfig
 from models.sot.llm import Llm

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.adapters.lora import adapters_of
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.asr.words import AsrWord
 from models.decoders import sot
@@ -20,7 +21,6 @@ from models.decoders.sot import SotDecoder, SotRules, WindowRejected
 from models.errors import BadCheckpoint
 from models.named import UnknownModel
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
-from models.sot.adapters import adapters_of
 from models.sot.checkpoint import CONFIG_FILE, load_checkpoint, save_checkpoint
 from models.sot.generate import Answer, WindowRequest
 from models.training.setup import make_model
