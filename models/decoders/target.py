@@ -35,7 +35,10 @@ class TargetRules:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """One speaker of one window: turns: all of the speaker's within [start, end), places: of the asked among them."""
+    """One speaker of one window.
+
+    window: its place in the batch; start: of the clip in the window; turns: all of the speaker's that the clip holds.
+    """
 
     window: int
     start: int
@@ -64,6 +67,7 @@ class TargetDecoder:
     def _decode(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
         parts = [part for number, item in enumerate(inputs) for part in self._parts(number, item)]
         language = inputs[0].language
+        # Turns may be equal to each other: their identity tells them apart.
         results = self._whisper.write([part.clip for part in parts], language=language, prompt=prompt_of(inputs[0]))
         written: dict[tuple[int, int], DecoderTurnOutput] = {}
         languages: list[str | None] = [language] * len(inputs)
@@ -75,7 +79,10 @@ class TargetDecoder:
             if languages[part.window] is None and any(out.words for out in outputs):
                 languages[part.window] = result.language
         return [
-            DecoderOutput(tuple(written[number, id(turn)] for turn in item.turns if turn.ask), languages[number])
+            DecoderOutput(
+                tuple(written.get((number, id(turn)), DecoderTurnOutput(())) for turn in item.turns if turn.ask),
+                languages[number],
+            )
             for number, item in enumerate(inputs)
         ]
 
@@ -85,6 +92,8 @@ class TargetDecoder:
             asked = [turn for turn in item.turns if turn.ask and turn.speaker == speaker]
             start = max(0, min(turn.start for turn in asked) - self._rules.margin_samples)
             end = min(len(item.samples), max(turn.end for turn in asked) + self._rules.margin_samples)
+            if end <= start:  # beyond the window: nothing to hear
+                continue
             near = [turn for turn in item.turns if turn.start < end and turn.end > start]
             own = tuple(turn for turn in near if turn.speaker == speaker)
             others = [turn for turn in near if turn.speaker != speaker]

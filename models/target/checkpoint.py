@@ -59,6 +59,9 @@ def read_config(folder: Path) -> TargetConfig:
         values = json.loads(path.read_text(encoding="utf-8"))
         if not isinstance(values, dict) or set(values) != {field.name for field in fields(TargetConfig)}:
             raise ValueError("its keys are not those of a target-speaker model")
+        for field in fields(TargetConfig):
+            if type(values[field.name]).__name__ not in (field.type, "int" if field.type == "float" else field.type):
+                raise ValueError(f"{field.name} must be {field.type}, found {values[field.name]!r}")
         config = TargetConfig(**values)
     except (OSError, ValueError, TypeError) as error:
         raise BadCheckpoint(f"{path} cannot be read: {error}") from error
