@@ -143,6 +143,11 @@ class WhisperAsr:
         out: torch.Tensor = encoder.layer_norm(hidden)
         return out
 
+    def encode_window(self, samples: Clip) -> torch.Tensor:
+        """(frames, d_model) states of a window of at most 30 s, padded to whole seconds only: 50 frames a second."""
+        padded = max(1, -(-len(samples) // SAMPLE_RATE_HZ)) * SAMPLE_RATE_HZ
+        return self.encode([samples], padded)[0]
+
     def transcribe(
         self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None, encode: Encode | None = None
     ) -> list[AsrResult]:

@@ -11,7 +11,7 @@ import torch
 
 from models.asr.features import SAMPLE_RATE_HZ
 from models.asr.quantize import quantize_linears
-from models.asr.whisper import AsrSettings
+from models.asr.whisper import AsrSettings, WhisperAsr
 from models.decoders.base import Decoder
 from models.decoders.cascade import CascadeDecoder
 from models.decoders.public.decoder import PublicDecoder, PublicRules
@@ -100,7 +100,23 @@ def load_sot(settings: DecoderSettings) -> SotDecoder:
     model = load_checkpoint(folder, llm)
     if settings.quantize:
         quantize_linears(llm)
-    return SotDecoder(asr, model, tokenizer)
+    return SotDecoder(asr, model, tokenizer, load_first_pass(config.first_pass, settings, asr))
+
+
+def load_first_pass(name: str, settings: DecoderSettings, asr: WhisperAsr | None = None) -> Decoder:
+    """What writes the text that the SOT decoder's LLM is given.
+
+    Args:
+        name: `cascade`, `target` (the checkpoint that comes with the code), or the folder of a target-speaker
+            checkpoint, absolute or below the folder of the weights.
+        asr: the cascade's Whisper, where it is loaded already.
+
+    Raises ModelError.
+    """
+    if name == CascadeDecoder.name:
+        return _load_cascade(settings) if asr is None else CascadeDecoder(asr)
+    folder = TARGET_DIR if name == TargetDecoder.name else settings.weights_dir / name
+    return TargetDecoder(load_target_whisper(folder, settings))
 
 
 def load_target(settings: DecoderSettings) -> TargetDecoder:

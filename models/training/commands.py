@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from models.adapters.lora import adapters_of
-from models.decoders.build import DecoderSettings, load_sot
+from models.decoders.build import DecoderSettings, load_first_pass, load_sot
 from models.device import choose_device, choose_dtype, use_threads
 from models.errors import ModelError
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
@@ -21,7 +21,8 @@ from models.target.training import TargetModel
 from models.training.cost import CostMeter
 from models.training.cost import render as render_cost
 from models.training.errors import RecipeInvalid
-from models.training.evaluate import CASCADE, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
+from models.training.evaluate import FIRST_PASS, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
+from models.training.first_pass import rewrite
 from models.training.plot import plot_curves
 from models.training.prepare import PrepareJob, prepare
 from models.training.recipe import Recipe, load_recipe
@@ -65,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--jobs", type=int, default=1, help="processes")
     _add_machine(make)
     make.set_defaults(run=_prepare)
+    _add_hear(commands)
     _add_split(commands)
     _add_train(commands)
     _add_evaluate(commands)
@@ -80,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_hear(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    hear = commands.add_parser("hear", help="a prepared set's windows once more, with another first pass's text")
+    hear.add_argument("--data", type=Path, required=True, help="prepared set")
+    hear.add_argument("--first-pass", required=True, help="cascade, target, or a target-speaker checkpoint")
+    hear.add_argument("--out", type=Path, required=True, help="folder of the new set; what exists there is left alone")
+    hear.add_argument("--int8", action="store_true", help="8-bit linear layers (CPU): faster, nearly the same text")
+    hear.add_argument("--threads", type=int, default=1)
+    _add_machine(hear)
+    hear.set_defaults(run=_hear)
+
+
 def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     split = commands.add_parser("split", help="divide a manifest into two of different speakers")
     split.add_argument("manifest", type=Path)
@@ -90,10 +103,10 @@ def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    evaluate = commands.add_parser("evaluate", help="table of the cascade and the SOT decoder on held-out windows")
+    evaluate = commands.add_parser("evaluate", help="table of the first pass and the SOT decoder on held-out windows")
     evaluate.add_argument("--checkpoint", type=Path, required=True)
     evaluate.add_argument("--data", type=Path, required=True, help="prepared set")
-    evaluate.add_argument("--system", action="append", choices=(CASCADE, WHOLE, NO_TEXT, NO_SOUND, FREE), default=[])
+    evaluate.add_argument("--system", action="append", choices=(FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND, FREE), default=[])
     evaluate.add_argument("--limit", type=int, default=0, help="first windows only")
     evaluate.add_argument("--batch", type=int, default=4, help="windows written at once")
     evaluate.add_argument("--show", type=int, default=0, help="print what is written in so many windows")
@@ -150,7 +163,13 @@ def _prepare(parsed: argparse.Namespace) -> None:
         parsed.out,
         parsed.weights_dir,
         parsed.device,
+        recipe.models.first_pass,
     )
+    prepare(job, parsed.jobs, _progress())
+    say(f"{parsed.out} is complete")
+
+
+def _progress() -> Callable[[int, int], None]:
     began = time.monotonic()
     first: list[int] = []
 
@@ -159,7 +178,17 @@ def _prepare(parsed: argparse.Namespace) -> None:
         left_s = (time.monotonic() - began) / (done - first[0] + 1) * (count - done)
         say(f"shard {done} of {count}, {left_s / 60:.0f} min left")
 
-    prepare(job, parsed.jobs, progress)
+    return progress
+
+
+def _hear(parsed: argparse.Namespace) -> None:
+    device = choose_device(parsed.device)
+    use_threads(parsed.threads)
+    settings = DecoderSettings(
+        load_registry(), parsed.weights_dir, device, choose_dtype("auto", device), quantize=parsed.int8
+    )
+    first = load_first_pass(parsed.first_pass, settings)
+    rewrite(parsed.data, parsed.out, parsed.first_pass, first, _progress())
     say(f"{parsed.out} is complete")
 
 
@@ -232,7 +261,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     if parsed.limit:
         examples.windows = examples.windows[: parsed.limit]
     evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch)
-    table = render(evaluator.run(parsed.system or [CASCADE, WHOLE, NO_TEXT, NO_SOUND, FREE], say))
+    table = render(evaluator.run(parsed.system or [FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND, FREE], say))
     say(table)
     if parsed.out:
         parsed.out.write_text(table, encoding="utf-8")

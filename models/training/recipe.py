@@ -42,20 +42,24 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """groups: what to make; shard_windows: windows per file; margin_s: silence behind a clip of the first pass."""
+    """groups: what to make; shard_windows: windows per file."""
 
     groups: tuple[Group, ...] = ()
     seed: int = 0
     shard_windows: int = 16
-    margin_s: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """What is trained on: an encoder and a language model, each by its name in the registry of weights or a folder."""
+    """What is trained on: an encoder and a language model, each by its name in the registry of weights or a folder.
+
+    first_pass: what writes the text that the language model is given: `cascade`, `target` (the target-speaker model
+    that comes with the code), or the folder of a target-speaker checkpoint.
+    """
 
     encoder: str = "whisper-base"
     llm: str = "smollm2-135m-instruct"
+    first_pass: str = "cascade"
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -29,7 +30,7 @@ _FULL_SCALE = 32_768.0
 
 @dataclass(frozen=True, slots=True)
 class PreparedTurn:
-    """start, end: samples in the window; text: reference; first_pass: what the cascade wrote; overlap: share of the
+    """start, end: samples in the window; text: reference; first_pass: what the first pass wrote; overlap: share of the
     turn during which another speaks."""
 
     start: int
@@ -67,10 +68,27 @@ def write_shard(
     for tensors, place in ((halves, path), (shorts, path.with_suffix(_SOUND))):
         save_file(tensors, partial)
         os.replace(partial, place)
+    write_rows(path, windows)
+
+
+def write_rows(path: Path, windows: Sequence[PreparedWindow]) -> None:
+    """The listing of the shard at `path`, which completes it."""
     rows = [{key: value for key, value in asdict(item).items() if key != "shard"} for item in windows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path.with_suffix(".jsonl"))
+
+
+def link_shard(source: Path, target: Path) -> None:
+    """Give another set a shard's states and sound, as links or, across file systems, as copies."""
+    for suffix in (source.suffix, _SOUND):
+        place = target.with_suffix(suffix)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(source.with_suffix(suffix), place)
+        except OSError:
+            shutil.copyfile(source.with_suffix(suffix), place)
 
 
 def _to_int16(sound: NDArray[np.float32]) -> torch.Tensor:
