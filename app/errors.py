@@ -25,6 +25,11 @@ CrosstalkError
 │   ├── RevisionConflict           revision_conflict     somebody else edited the transcript meanwhile
 │   ├── IdempotencyConflict        idempotency_key_reused   the key was used for another request
 │   ├── SpeakerNotFound            speaker_not_found     no such known speaker
+│   ├── UploadNotFound             upload_not_found      no such upload in parts, or its time is over
+│   ├── UploadConflict             upload_conflict       an upload in parts is not as the caller thinks
+│   │   ├── UploadOffsetMismatch   upload_offset_mismatch  what was sent does not begin where the upload ends
+│   │   ├── UploadIncomplete       upload_incomplete     some of the file has not come yet
+│   │   └── UploadUsed             upload_used           a recording was made of it already
 │   ├── AttemptsExhausted          attempts_exhausted    the job ended its worker too often
 │   └── WindowTimeout              window_timeout        the models did not answer a window in time
 ├── AccessError                    who asks may not have this
@@ -144,6 +149,26 @@ class IdempotencyConflict(JobError):
 
 class SpeakerNotFound(JobError):
     code = "speaker_not_found"
+
+
+class UploadNotFound(JobError):
+    code = "upload_not_found"
+
+
+class UploadConflict(JobError):
+    code = "upload_conflict"
+
+
+class UploadOffsetMismatch(UploadConflict):
+    code = "upload_offset_mismatch"
+
+
+class UploadIncomplete(UploadConflict):
+    code = "upload_incomplete"
+
+
+class UploadUsed(UploadConflict):
+    code = "upload_used"
 
 
 class AttemptsExhausted(JobError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -13,6 +14,8 @@ from app.session import SessionOptions
 MAX_SPEAKERS = 64
 MAX_HOTWORDS_CHARACTERS = 4_000
 
+_NEVER = ("Cc", "Cs")
+"""Control characters, and halves of characters."""
 _CODES = {name: code for code, name in LANGUAGE_NAMES.items()}
 
 
@@ -60,7 +63,14 @@ def speaker_count(exact: int | None, low: int | None, high: int | None) -> Speak
 
 
 def hotwords(given: Iterable[str]) -> tuple[str, ...]:
-    """Trimmed, without empty ones and repeats. Raises OptionInvalid beyond 4000 characters in all."""
+    """Trimmed, without empty ones and repeats.
+
+    Raises OptionInvalid beyond 4000 characters in all, and for a word with control characters: no decoder and no
+    database takes those.
+    """
+    given = tuple(given)
+    if any(unicodedata.category(it) in _NEVER and it not in "\t\r\n" for word in given for it in word):
+        raise OptionInvalid("a hotword holds a control character", param="hotwords")
     words = tuple(dict.fromkeys(stripped for word in given if (stripped := " ".join(word.split()))))
     if sum(map(len, words)) > MAX_HOTWORDS_CHARACTERS:
         raise OptionInvalid(f"hotwords are longer than {MAX_HOTWORDS_CHARACTERS} characters", param="hotwords")

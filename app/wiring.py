@@ -16,10 +16,12 @@ from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
 from app.jobs.runner import RunRules
 from app.jobs.store import Store, open_store
+from app.jobs.uploads import UploadRules
 from app.jobs.webhooks import WebhookRules
 from app.jobs.worker import WorkerRules
+from app.observers import Observer
 from app.settings import Settings
-from app.store import migrate, open_database
+from app.store import check_schema, migrate, open_database
 from app.transport.access.rules import GuardRules
 from app.transport.live.limits import LiveLimits
 
@@ -95,17 +97,24 @@ def store_url(settings: Settings) -> str:
     return settings.store.url or f"sqlite:///{(settings.data_dir / 'crosstalk.sqlite').absolute()}"
 
 
-def store_from(settings: Settings) -> Store:
+def blobs_from(settings: Settings) -> Blobs:
+    """Where sound is kept. Raises SetupError."""
+    endpoint = settings.store.blobs_endpoint_url
+    url = settings.store.blobs_url or str((settings.data_dir / "blobs").absolute())
+    return Blobs(url, work_dir(settings), {"endpoint_url": endpoint} if endpoint else None)
+
+
+def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     """The store that the settings name, migrated; blocks. Its database is the caller's to close.
 
     Raises SetupError, StoreUnavailable.
     """
-    endpoint = settings.store.blobs_endpoint_url
-    url = settings.store.blobs_url or str((settings.data_dir / "blobs").absolute())
-    blobs = Blobs(url, work_dir(settings), {"endpoint_url": endpoint} if endpoint else None)
+    blobs = blobs_from(settings)
     database = open_database(store_url(settings), pool_size=settings.store.pool_size)
+    if observer is not None:
+        database.observer = observer
     try:
-        migrate(database)
+        (migrate if settings.store.auto_migrate else check_schema)(database)
     except BaseException:
         database.close()
         raise
@@ -122,6 +131,11 @@ def webhook_rules(settings: Settings) -> WebhookRules:
         retry_s=hooks.retry_s,
         timeout_s=hooks.timeout_s,
     )
+
+
+def upload_rules(settings: Settings) -> UploadRules:
+    """What uploads in parts may take."""
+    return UploadRules(settings.limits.upload_ttl_s, settings.limits.max_open_uploads)
 
 
 def access_rules(settings: Settings) -> AccessRules:

@@ -35,6 +35,14 @@ def choose_device(name: str) -> str:
     return name
 
 
+def gpu_names() -> tuple[str, ...]:
+    """Name and memory of every GPU that torch can use."""
+    if not torch.cuda.is_available():
+        return ()
+    found = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+    return tuple(f"{it.name} ({it.total_memory / 1024**3:.0f} GiB)" for it in found)
+
+
 def choose_dtype(name: str, device: str) -> torch.dtype:
     """`auto` -> float32 on a CPU and float16 on a GPU; else the format of that name.
 
@@ -49,6 +57,17 @@ def use_threads(num_threads: int) -> None:
     """CPU threads of one computation, for the whole process; 0 leaves torch's choice (the cores)."""
     if num_threads > 0:
         torch.set_num_threads(num_threads)
+
+
+def memory_of(device: str) -> tuple[int, int] | None:
+    """(bytes used, bytes in all) of a GPU's memory, by any process; None for a CPU, and for a GPU that has failed."""
+    if device == "cpu":
+        return None
+    try:
+        free, total = torch.cuda.mem_get_info(device)
+    except RuntimeError:
+        return None  # what has broken tells of itself where it is used; a look at figures must go on
+    return total - free, total
 
 
 def free_memory(device: str) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
 
 import pytest
 
+from app.context import working_for
 from app.observe import set_up_logging
 
 
@@ -49,3 +51,30 @@ def test_set_up_twice_writes_once():
     set_up_logging("info", "text", stream)
     logging.getLogger("uvicorn.error").error("once")
     assert stream.getvalue().count("once") == 1
+
+
+def test_debug_lines_of_other_libraries_which_hold_what_was_sent_are_left_out():
+    stream = io.StringIO()
+    set_up_logging("debug", "text", stream)
+    logging.getLogger("uvicorn.error").debug("< TEXT 'what somebody said'")
+    logging.getLogger("app.test").debug("ours")
+    assert "somebody" not in stream.getvalue()
+    assert "ours" in stream.getvalue()
+
+
+def test_every_line_tells_what_it_is_about_also_from_a_thread():
+    text, machine = io.StringIO(), io.StringIO()
+
+    async def work():
+        with working_for(request_id="r1"), working_for(session_id="s1"):
+            await asyncio.to_thread(logging.getLogger("app.test").info, "within")
+        logging.getLogger("app.test").info("outside")
+
+    for style, stream in (("text", text), ("json", machine)):
+        set_up_logging("info", style, stream)
+        asyncio.run(work())
+    within, outside = map(json.loads, machine.getvalue().splitlines())
+    assert [within[name] for name in ("request_id", "session_id", "job_id")] == ["r1", "s1", None]
+    assert [outside[name] for name in ("request_id", "session_id", "job_id")] == [None, None, None]
+    assert text.getvalue().splitlines()[0].endswith("app.test: within [request=r1 session=s1]")
+    assert text.getvalue().splitlines()[1].endswith("app.test: outside")

@@ -50,9 +50,19 @@ def test_speaker_counts_pass_through():
 
 
 def test_hotwords_are_cleaned_and_limited():
-    assert hotwords([" Ada  Lovelace ", "", "Ada Lovelace", "Babbage"]) == ("Ada Lovelace", "Babbage")
+    assert hotwords([" Ada  Lovelace ", "Ada\tLovelace\n", "", "Ada Lovelace", "Babbage"]) == (
+        "Ada Lovelace",
+        "Babbage",
+    )
     with pytest.raises(OptionInvalid, match="4000"):
         hotwords(["x" * 4001])
+
+
+@pytest.mark.parametrize("word", ["a\x00b", "\x1b[31mred", "\x7f", "\x85", "\x1f", "\ud800"])
+def test_hotwords_with_control_characters_are_refused(word):
+    with pytest.raises(OptionInvalid) as refused:
+        hotwords(["Ada", word])
+    assert (refused.value.param, refused.value.code) == ("hotwords", "option_invalid")
 
 
 def test_all_together():

@@ -13,8 +13,8 @@ from app.cli.progress import Display
 from app.cli.status import AT_ONCE, Id
 from app.cli.submit import DEFAULT_URL, Quiet, Url
 from app.client.recording_errors import error_of
-from app.client.recording_types import Recording, RecordingEvent, read_progress
-from app.client.recordings import RecordingsClient, RetryRules
+from app.client.recording_types import Recording, RecordingEvent, RetryRules, read_progress
+from app.client.recordings import RecordingsClient
 from app.core.times import to_samples
 from app.errors import JobStateInvalid
 from app.formats import FORMATS

@@ -57,6 +57,7 @@ async def _serve(settings: Settings, engine: Engine, listener: socket.socket) ->
     import uvicorn
 
     from app.engine.infer_app import create_infer_app
+    from app.monitoring import make_metrics, own_port, watch_engine
 
     if not settings.engine.token:
         _log.warning("no token is set (CROSSTALK_ENGINE__TOKEN): whoever reaches this port may use the models")
@@ -69,6 +70,9 @@ async def _serve(settings: Settings, engine: Engine, listener: socket.socket) ->
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
     )
+    metrics = make_metrics()
+    watch_engine(metrics, engine)  # its calls are counted where they come from; here the batches and the GPU's memory
     address, number = listener.getsockname()[:2]
     _log.info("inference on http://%s:%d, models %s", address, number, identity_of(engine))
-    await uvicorn.Server(config).serve(sockets=[listener])
+    with own_port(settings, metrics):
+        await uvicorn.Server(config).serve(sockets=[listener])

@@ -12,7 +12,8 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, keys, models
+from app.cli import bench, keys, migrate, models, settings
+from app.cli.doctor import doctor
 from app.cli.failures import ExitCode, ReaderGone, report
 from app.cli.fetch import fetch
 from app.cli.infer import infer
@@ -43,9 +44,12 @@ command.command()(live)
 command.command()(submit)
 command.command()(status)
 command.command()(fetch)
+command.command()(doctor)
 command.add_typer(keys.command, name="keys")
 command.add_typer(models.command, name="models")
+command.add_typer(migrate.command, name="migrate")
 command.add_typer(bench.command, name="bench")
+command.add_typer(settings.command, name="settings")
 
 
 def _show_version(asked: bool) -> None:

@@ -45,7 +45,7 @@ def check_reach(settings: Settings) -> None:
     """Raises SetupError for a server that strangers can reach and that asks nobody for a key; warns where that was
     allowed."""
     access, host = settings.access, settings.server.host
-    if access.required or _is_loopback(host):
+    if access.required or is_loopback(host):
         return
     if not access.allow_open:
         message = (
@@ -56,7 +56,8 @@ def check_reach(settings: Settings) -> None:
     _log.warning("EVERYBODY who reaches %s may use this server: no API keys are required (access.allow_open)", host)
 
 
-def _is_loopback(host: str) -> bool:
+def is_loopback(host: str) -> bool:
+    """Whether only this machine reaches an address."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -98,6 +99,7 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
         config = uvicorn.Config(
             app,
             log_config=None,
+            access_log=False,  # app/transport/observed.py writes one that holds no query and no secret
             lifespan="on",
             timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
             **socket_options(settings.live.max_message_bytes),

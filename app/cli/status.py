@@ -14,8 +14,8 @@ from app.cli import output
 from app.cli.progress import clock
 from app.cli.submit import DEFAULT_URL, ApiKey, Url
 from app.client.auth import bearer
-from app.client.recording_types import Recording
-from app.client.recordings import RecordingsClient, RetryRules
+from app.client.recording_types import Recording, RetryRules
+from app.client.recordings import RecordingsClient
 from app.observe import set_up_logging
 
 AT_ONCE = RetryRules(attempts=3)

@@ -41,6 +41,17 @@ Channels = Annotated[
 ]
 Priority = Annotated[int | None, typer.Option(min=0, max=9, help="9 goes first; 5 when not given.")]
 
+Webhook = Annotated[str | None, typer.Option(metavar="URL", help="Where the server tells that it is done.")]
+Events = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--event",
+        metavar="STATE",
+        help="What the webhook is told: running, succeeded, failed, cancelled; may be given again; the last three when "
+        "not given.",
+    ),
+]
+
 
 def submit(  # noqa: PLR0913 - one parameter per option is how typer reads a command line
     files: Files,
@@ -55,6 +66,8 @@ def submit(  # noqa: PLR0913 - one parameter per option is how typer reads a com
     decoder: Decoder = None,
     channels_as_speakers: Channels = False,
     priority: Priority = None,
+    webhook: Webhook = None,
+    event: Events = None,
     quiet: Quiet = False,
 ) -> None:
     """Upload recordings to a server, which transcribes them in the background; prints their ids."""
@@ -69,6 +82,8 @@ def submit(  # noqa: PLR0913 - one parameter per option is how typer reads a com
         decoder=decoder,
         channels_as_speakers=channels_as_speakers or None,
         priority=priority,
+        webhook=webhook,
+        events=tuple(event or ()),
     )
     failures: list[ExitCode] = []
     with RecordingsClient(url, headers=bearer(api_key)) as client, Display(quiet=quiet) as display:

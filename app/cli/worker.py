@@ -39,20 +39,24 @@ async def _work(settings: Settings, build: EngineBuilder) -> bool:
     """Until SIGTERM or SIGINT (True), or until the models hang (False)."""
     # Imported here: every other command starts without a database.
     from app.jobs.worker import Worker
+    from app.monitoring import make_metrics, own_port, watch_engine, watch_store
 
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    store = await asyncio.to_thread(store_from, settings)
+    metrics = make_metrics()
+    store = await asyncio.to_thread(store_from, settings, metrics)
     engine = await build(settings)
-    place = Workplace(engine, audio_limits(settings), work_dir(settings))
-    working = Worker(store, place, worker_rules(settings))
-    await working.start()
-    while not stop.is_set() and not working.timeouts:
-        try:
-            await asyncio.wait_for(stop.wait(), _LOOK_S)
-        except TimeoutError:
-            continue
+    watch_store(metrics, store)
+    place = Workplace(watch_engine(metrics, engine), audio_limits(settings), work_dir(settings))
+    working = Worker(store, place, worker_rules(settings), metrics)
+    with own_port(settings, metrics):
+        await working.start()
+        while not stop.is_set() and not working.timeouts:
+            try:
+                await asyncio.wait_for(stop.wait(), _LOOK_S)
+            except TimeoutError:
+                continue
     _log.info("stopping at the next window boundary")
     await working.aclose()
     if working.timeouts:

@@ -18,10 +18,24 @@ OVER = frozenset({"succeeded", "failed", "cancelled"})
 
 
 @dataclass(frozen=True, slots=True)
+class RetryRules:
+    """attempts: of one request, or of following events with nothing heard between; the pause doubles up to `most_s`."""
+
+    attempts: int = 6
+    first_s: float = 0.5
+    most_s: float = 10.0
+
+    def pause_s(self, failures: int) -> float:
+        """After so many failures in a row."""
+        return min(self.most_s, self.first_s * 2.0 ** (failures - 1))
+
+
+@dataclass(frozen=True, slots=True)
 class UploadOptions:
     """How to transcribe. None and () = the server's choice.
 
-    known_speakers: ids, or ("all",); priority: 0 to 9
+    known_speakers: ids, or ("all",); priority: 0 to 9; webhook: a URL that is told of the states in `events`
+    (running, succeeded, failed, cancelled; () = the last three)
     """
 
     language: str | None = None
@@ -33,6 +47,8 @@ class UploadOptions:
     decoder: str | None = None
     channels_as_speakers: bool | None = None
     priority: int | None = None
+    webhook: str | None = None
+    events: tuple[str, ...] = ()
 
     def form(self) -> dict[str, str | list[str]]:
         """As fields of a form, those that are set."""
@@ -141,7 +157,7 @@ class KnownSpeaker:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One message to a webhook."""
+    """One message to a webhook. state: pending, delivered, failed; next_at: the next try, None = there is none."""
 
     id: str
     event: str
@@ -149,6 +165,7 @@ class Delivery:
     attempts: int
     status: int | None
     error: str
+    next_at: float | None
     created_at: float
     updated_at: float
 

@@ -12,11 +12,12 @@ app/client/recording_errors.py.
 
 from __future__ import annotations
 
+import os
 import re
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self, cast
@@ -30,13 +31,17 @@ from app.client.recording_types import (
     KnownSpeaker,
     Recording,
     RecordingEvent,
+    RetryRules,
     Revision,
     Transcript,
     UploadOptions,
     read,
     read_recording,
 )
-from app.errors import FileUnreadable, JobNotFound, OptionInvalid
+from app.client.uploads import IN_PARTS_FROM_BYTES, PartedUpload
+from app.client.uploads import PATH as UPLOADS
+from app.client.uploads import VERSION as TUS
+from app.errors import CrosstalkError, FileUnreadable, InputError, JobNotFound, OptionInvalid
 
 _API = "/v1/recordings"
 _SPEAKERS = "/v1/speakers"
@@ -45,19 +50,6 @@ _REFUSED = frozenset({429, 503})
 _BUSY = _REFUSED | {502, 504}
 _SILENCE_S = 60.0
 """Servers send something every few seconds; after so much silence the connection is taken for lost."""
-
-
-@dataclass(frozen=True, slots=True)
-class RetryRules:
-    """attempts: of one request, or of following events with nothing heard between; the pause doubles up to `most_s`."""
-
-    attempts: int = 6
-    first_s: float = 0.5
-    most_s: float = 10.0
-
-    def pause_s(self, failures: int) -> float:
-        """After so many failures in a row."""
-        return min(self.most_s, self.first_s * 2.0 ** (failures - 1))
 
 
 class RecordingsClient:
@@ -70,9 +62,11 @@ class RecordingsClient:
         *,
         headers: Mapping[str, str] | None = None,
         answer_timeout_s: float = 300.0,
+        in_parts_from_bytes: int = IN_PARTS_FROM_BYTES,
     ) -> None:
         """url: http://HOST:PORT; headers: sent with every request, such as a proxy's credentials;
-        answer_timeout_s: for an answer after all is sent (a server probes and stores a large upload before it answers).
+        answer_timeout_s: for an answer after all is sent (a server probes and stores a large upload before it answers);
+        in_parts_from_bytes: files of that size go in parts, which are taken up again where a connection broke.
 
         Raises OptionInvalid for a URL that is none.
         """
@@ -83,6 +77,7 @@ class RecordingsClient:
         if base.scheme not in ("http", "https") or not base.host:
             raise OptionInvalid(f"{url[:200]!r} is no URL like http://127.0.0.1:8000", param="url")
         self._rules = rules or RetryRules()
+        self._in_parts_from_bytes = in_parts_from_bytes
         self._url = f"{base.scheme}://{base.netloc.decode('ascii')}"
         timeout = httpx2.Timeout(_SILENCE_S, read=answer_timeout_s, connect=10.0)
         self._http = httpx2.Client(base_url=base, timeout=timeout, headers=dict(headers or {}))
@@ -107,10 +102,10 @@ class RecordingsClient:
         key: str | None = None,
         on_sent: Callable[[int, int], None] | None = None,
     ) -> Recording:
-        """Upload a recording; it is read as it is sent.
+        """Upload a recording; it is read as it is sent, a large one in parts.
 
         key: the Idempotency-Key, a new one for each call when not given; on_sent: called with (bytes sent, bytes
-        in all), from the start again when it is tried again. Raises FileUnreadable, and what the server answers.
+        in all), back at what has come when it is tried again. Raises FileUnreadable, and what the server answers.
         """
         headers = {"Idempotency-Key": key or uuid.uuid4().hex}
         form = (options or UploadOptions()).form()
@@ -118,6 +113,9 @@ class RecordingsClient:
             raise FileUnreadable(f"{file}: not a file", param="file")
         try:
             with file.open("rb") as opened:
+                if os.fstat(opened.fileno()).st_size >= self._in_parts_from_bytes:
+                    upload = PartedUpload(self._request, self._http.patch, self._rules)
+                    return self._from_parts(upload.send(opened, file.name, on_sent), form, headers)
                 source = wire.Upload(opened, on_sent)
 
                 def send() -> httpx2.Response:
@@ -128,6 +126,16 @@ class RecordingsClient:
                 return read_recording(_json(self._tried(send)))
         except OSError as error:
             raise FileUnreadable(f"{file}: {error.strerror or error}", param="file") from error
+
+    def _from_parts(self, upload_id: str, form: Mapping[str, Any], headers: Mapping[str, str]) -> Recording:
+        try:
+            answer = self._request("POST", _API, data={**form, "upload": upload_id}, headers=headers)
+        except InputError:
+            # Nothing will be made of it. Where this fails it goes by itself after a day.
+            with suppress(CrosstalkError):
+                self._request("DELETE", f"{UPLOADS}/{upload_id}", headers=TUS, again=False)
+            raise
+        return read_recording(_json(answer))
 
     def get(self, recording_id: str) -> Recording:
         """One recording as it is now. Raises JobNotFound."""

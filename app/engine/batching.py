@@ -24,6 +24,7 @@ from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from app.errors import CrosstalkError, EngineClosed, EngineFailed, Overloaded
+from app.observers import Observer, Unobserved
 
 _LOG = logging.getLogger(__name__)
 
@@ -61,12 +62,13 @@ class LaneStats:
 
 @dataclass(slots=True, eq=False)
 class _Item(Generic[Req, Res]):
-    """A request that waits. `due`: when it stops waiting for company, by time.monotonic()."""
+    """A request that waits. entered_s, due: when it came, and when it stops waiting for company, by time.monotonic()"""
 
     request: Req
     group: Hashable
     urgency: int
     arrived: int
+    entered_s: float
     due: float
     future: Future[Res]
 
@@ -167,6 +169,8 @@ class MicroBatcher(Generic[Req, Res]):
         self._urgency = urgency
         self._items: deque[_Item[Req, Res]] = deque()
         self._stats = LaneStats()
+        self.observer: Observer = Unobserved()
+        """Is told of every batch."""
         device.add(self)
 
     @property
@@ -204,8 +208,9 @@ class MicroBatcher(Generic[Req, Res]):
             if len(self._items) >= self._rules.max_waiting:
                 raise Overloaded(f"{len(self._items)} requests already wait to {self._rules.name}; try again later")
             arrived, idle = self._device.arrive()
-            due = time.monotonic() + (0.0 if idle else self._rules.max_wait_ms / 1000)
-            item: _Item[Req, Res] = _Item(request, group, urgency, arrived, due, Future())
+            now_s = time.monotonic()
+            due = now_s + (0.0 if idle else self._rules.max_wait_ms / 1000)
+            item: _Item[Req, Res] = _Item(request, group, urgency, arrived, now_s, due, Future())
             self._items.append(item)
             self._device.changed.notify_all()
         return item
@@ -244,7 +249,10 @@ class MicroBatcher(Generic[Req, Res]):
             self._device.free()
             return
         try:
+            began_s = time.monotonic()
             answers = self._try(started)
+            waited_s = [began_s - item.entered_s for item in started]
+            self.observer.batch(self._rules.name, waited_s, time.monotonic() - began_s)
             # Free before the answers are out: who asks again on getting one must not find the device busy.
             self._device.free()
             for item, answer in zip(started, answers, strict=True):

@@ -9,14 +9,15 @@ wait for each other, and captions are not diarized late because a long decoding 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import BATCHES_AT_ONCE
 from app.engine.batching import DeviceThread, LaneRules, LaneStats, MicroBatcher
 from app.engine.load import EngineCost, LoadMeter
+from app.observers import Observer
 
 
 class Worker(Protocol):
@@ -42,6 +43,14 @@ class Worker(Protocol):
 
     def close(self) -> None:
         """Free the models; nothing is asked afterwards. May be called again."""
+
+
+@runtime_checkable
+class HasMemory(Protocol):
+    """A worker that knows its GPU's memory."""
+
+    def memory(self) -> tuple[int, int] | None:
+        """(bytes used, bytes in all); None without a GPU. From any thread."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +111,20 @@ class LocalEngine:
     def stats(self) -> dict[str, LaneStats]:
         """Counts by step: `diarize`, `decode`."""
         return {"diarize": self._diarize.stats, "decode": self._decode.stats}
+
+    @property
+    def waiting(self) -> Mapping[str, int]:
+        """Requests by step that are in no batch yet."""
+        return {"diarize": self._diarize.waiting, "decode": self._decode.waiting}
+
+    @property
+    def device_memory(self) -> tuple[int, int] | None:
+        """(bytes used, bytes in all) of the GPU; None without one."""
+        return self._worker.memory() if isinstance(self._worker, HasMemory) else None
+
+    def watch(self, observer: Observer) -> None:
+        """Tell of every batch from now on."""
+        self._diarize.observer = self._decode.observer = observer
 
     async def diarize(self, window: Window) -> LocalDiarization:
         """Who speaks when within one window. Raises EngineError (see `MicroBatcher.ask`)."""

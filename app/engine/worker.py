@@ -31,7 +31,7 @@ from app.engine.settings import WorkerSettings
 from app.errors import EngineClosed, EngineFailed, ModelUnavailable, OptionInvalid
 from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn
 from models.decoders.build import SOT_DIR, DecoderSettings, UnknownDecoder, load_decoder
-from models.device import choose_device, choose_dtype, free_memory, use_threads
+from models.device import choose_device, choose_dtype, free_memory, memory_of, use_threads
 from models.diarization.embedding import VoiceEncoder, load_voice_encoder
 from models.diarization.runs import Run, RunRules, clean_runs
 from models.diarization.segmentation import Segmentation, load_segmentation
@@ -118,6 +118,11 @@ class ModelWorker:
         """
         models = self._open()
         return _answers(requests, self._without_decoder, lambda asked: _decode(models.decoder, asked))
+
+    def memory(self) -> tuple[int, int] | None:
+        """(bytes used, bytes in all) of the GPU, by anybody; None on a CPU and once freed."""
+        models = self._models
+        return None if models is None else memory_of(models.device)
 
     def close(self) -> None:
         """Free the models. May be called again."""

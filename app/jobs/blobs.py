@@ -46,6 +46,8 @@ class Blobs:
             self._fs, self._root = fsspec.core.url_to_fs(url, **(options or {}))
         except (ImportError, ValueError) as error:
             raise SetupError(f"the blob store cannot be used: {error}", param="CROSSTALK_STORE__BLOBS_URL") from error
+        self.url = url
+        """Where they are."""
         self._local = isinstance(self._fs, LocalFileSystem)
         self._staging = staging
 
@@ -94,6 +96,20 @@ class Blobs:
             path = Path(folder) / "audio"
             with _errors("read"):
                 self._fs.get_file(self._path(blob_id), str(path))
+            yield path
+
+    @contextmanager
+    def joined(self, blob_ids: Iterable[str]) -> Iterator[Path]:
+        """Several blobs, one behind the other, as a file of this machine that is the caller's for the block.
+
+        Raises BlobMissing, OutputError (disk full), StoreUnavailable.
+        """
+        with tempfile.TemporaryDirectory(prefix="blob-", dir=self._made_staging()) as folder:
+            path = Path(folder) / "whole"
+            with _errors("put together"), path.open("wb") as file:
+                for blob_id in blob_ids:
+                    for chunk in self.read(blob_id):
+                        file.write(chunk)
             yield path
 
     def read(self, blob_id: str, start: int = 0, end: int | None = None) -> Iterator[bytes]:

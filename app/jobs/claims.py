@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from app.core.types import FloatArray
 from app.errors import AttemptsExhausted, CrosstalkError
 from app.jobs import tables
-from app.jobs.deliveries import add_delivery
+from app.jobs.deliveries import tell_state
 from app.jobs.events import add_event
 from app.jobs.rows import job_of
 from app.jobs.speakers import dump_voice
@@ -214,14 +214,14 @@ class Claims:
                 connection.execute(sa.insert(tables.voice).values(row))
             add_revision(connection, job_id, Revision(1, outcome.body, "", now))
             connection.execute(sa.delete(tables.window).where(tables.window.c.job_id == job_id))
-            self._end(connection, claim.job, JobState.SUCCEEDED, now, None)
+            tell_state(connection, claim.job, JobState.SUCCEEDED, now)
 
     def fail(self, claim: Claim, failure: Failure) -> None:
         """It cannot be done. What was computed is kept for a retry. Raises ClaimLost."""
         with self._database.write() as connection:
             now = self._now(connection)
             self._change(connection, claim, now, _failed(failure, now))
-            self._end(connection, claim.job, JobState.FAILED, now, failure)
+            tell_state(connection, claim.job, JobState.FAILED, now, failure)
 
     def try_again(self, claim: Claim, failure: Failure, delay_s: float) -> bool:
         """A fault that may pass: queue the job again, not before `delay_s`; False = it had all its attempts and failed.
@@ -235,7 +235,7 @@ class Claims:
                 raise ClaimLost(claim.job.id)
             if attempts + 1 >= self.rules.max_attempts:
                 self._change(connection, claim, now, _failed(failure, now) | {"attempts": attempts + 1})
-                self._end(connection, claim.job, JobState.FAILED, now, failure)
+                tell_state(connection, claim.job, JobState.FAILED, now, failure)
                 return False
             values = {"attempts": attempts + 1, "not_before": now + delay_s}
             self._back(connection, claim, now, values)
@@ -260,7 +260,7 @@ class Claims:
             now = self._now(connection)
             values = {"state": JobState.CANCELLED, "finished_at": now, "owner": None, "lease_until": None}
             self._change(connection, claim, now, values)
-            self._end(connection, claim.job, JobState.CANCELLED, now, None)
+            tell_state(connection, claim.job, JobState.CANCELLED, now)
 
     def _claim(self, connection: sa.Connection, job_id: str, owner: str) -> Claim:
         now = self._now(connection)
@@ -278,7 +278,10 @@ class Claims:
             .returning(_T)
         )
         job = job_of(connection.execute(statement).mappings().one())
-        add_event(connection, job_id, "state", {"state": JobState.RUNNING}, now)
+        if job.fence == 1:
+            tell_state(connection, job, JobState.RUNNING, now)
+        else:  # taken over or tried again: followers see it, a webhook is told of the beginning once
+            add_event(connection, job_id, "state", {"state": JobState.RUNNING}, now)
         return Claim(job, job.fence)
 
     def _count_attempt(self, connection: sa.Connection, row: sa.RowMapping) -> bool:
@@ -297,7 +300,7 @@ class Claims:
             values |= _failed(failure, now)
         connection.execute(sa.update(_T).where(_T.c.id == row["id"]).values(values))
         if failed:
-            self._end(connection, job_of(row), JobState.FAILED, now, failure)
+            tell_state(connection, job_of(row), JobState.FAILED, now, failure)
         return not failed
 
     def _back(self, connection: sa.Connection, claim: Claim, now: float, values: dict[str, object]) -> None:
@@ -309,17 +312,6 @@ class Claims:
         statement = sa.update(_T).where(*_mine(claim)).values(**values, updated_at=now)
         if connection.execute(statement).rowcount == 0:
             raise ClaimLost(claim.job.id)
-
-    def _end(self, connection: sa.Connection, job: Job, state: JobState, now: float, failure: Failure | None) -> None:
-        """Tell it: an event, and a message for the job's webhook."""
-        data: dict[str, object] = {"state": state}
-        if failure is not None:
-            data |= {"code": failure.code, "message": failure.message}
-        add_event(connection, job.id, "state", data, now)
-        if job.options.webhook is not None:
-            kind = f"recording.{state}"
-            body = json.dumps({"event": kind, "recording": {"id": job.id, **data}, "created_at": now})
-            add_delivery(connection, job.id, job.options.webhook, kind, body, now)
 
     def _now(self, connection: sa.Connection) -> float:
         return float(connection.execute(sa.select(self._database.now)).scalar_one())

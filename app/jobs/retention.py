@@ -1,4 +1,4 @@
-"""What is too old goes: sound, transcripts, what crashes left behind. Every worker sweeps; twice is harmless."""
+"""What is too old goes: sound, transcripts, unfinished uploads, remains. Every worker sweeps; twice is harmless."""
 
 from __future__ import annotations
 
@@ -36,6 +36,7 @@ class Swept:
     jobs: int = 0
     trash: int = 0
     orphans: int = 0
+    uploads: int = 0
 
 
 def sweep(store: Store, rules: RetentionRules, forget: Callable[[str], None]) -> Swept:
@@ -50,11 +51,12 @@ def sweep(store: Store, rules: RetentionRules, forget: Callable[[str], None]) ->
     if rules.audio_ttl_s:
         for job_id in _ended(store, rules.audio_ttl_s, with_audio=True):
             audio += _quietly(partial(store.jobs.drop_audio, job_id))
+    uploads = store.uploads.expire(_BATCH)
     with store.database.read() as connection:
         trash = connection.execute(sa.select(tables.trash.c.blob)).scalars().all()
     for blob_id in trash:
         store.jobs.empty_trash(blob_id)
-    swept = Swept(audio, jobs, len(trash), _remove_orphans(store))
+    swept = Swept(audio, jobs, len(trash), _remove_orphans(store), uploads)
     if swept != Swept():
         _log.info("retention removed %s", swept)
     return swept
@@ -92,13 +94,17 @@ def _ended(store: Store, ttl_s: float, *, with_audio: bool = False) -> Sequence[
 
 
 def _remove_orphans(store: Store) -> int:
-    """Blobs of uploads whose job was never made."""
+    """Blobs that came and belong to nothing: the server ended before the row was written."""
     old = sorted(store.blobs.older_than(ORPHAN_AGE_S))
     removed = 0
     for start in range(0, len(old), _BATCH):
         ids = old[start : start + _BATCH]
         with store.database.read() as connection:
-            owned = set(connection.execute(sa.select(tables.job.c.blob).where(tables.job.c.blob.in_(ids))).scalars())
+            owned = {
+                owner
+                for column in (tables.job.c.blob, tables.upload_part.c.blob)
+                for owner in connection.execute(sa.select(column).where(column.in_(ids))).scalars()
+            }
         for blob_id in ids:
             if blob_id not in owned:
                 store.blobs.delete(blob_id)

@@ -20,8 +20,10 @@ from functools import partial
 from pathlib import Path
 
 from app.audio import AudioLimits, open_recording
+from app.context import working_for
 from app.core.channels import merge_channels
 from app.core.naming import speaker_voices
+from app.core.times import to_seconds
 from app.core.types import FloatArray, SpeakerCount, TranscriptView
 from app.engine.base import Engine
 from app.engine.log import Key
@@ -47,6 +49,7 @@ from app.jobs.quality import quality_warnings
 from app.jobs.results import SqlResultLog, answers, open_log
 from app.jobs.store import Store
 from app.jobs.types import Job, KnownSpeaker
+from app.observers import Observer
 from app.recordings import Workplace, follow
 from app.session import Final, Finished, Progress, SessionOptions
 
@@ -71,7 +74,8 @@ class RunRules:
 class Runner:
     """Runs jobs on the event loop that the engine belongs to; many at once."""
 
-    def __init__(self, store: Store, claims: Claims, place: Workplace, rules: RunRules) -> None:
+    def __init__(self, store: Store, claims: Claims, place: Workplace, rules: RunRules, observer: Observer) -> None:
+        self._observer = observer
         self._store = store
         self._claims = claims
         self._place = place
@@ -81,28 +85,44 @@ class Runner:
 
     async def run(self, ctx: JobCtx) -> None:
         """See `Handler`. Raises ClaimLost, and StoreUnavailable when the database stays away."""
+        job, began_s, ended = ctx.claim.job, time.monotonic(), "lost"
+        if ctx.claim.fence == 1 and job.started_at is not None:
+            self._observer.job_started(max(0.0, job.started_at - job.created_at))
+        try:
+            with working_for(job_id=job.id):
+                ended = await self._run(ctx)
+        finally:
+            sound_s = None if job.progress.total is None else to_seconds(job.progress.total)
+            self._observer.job_ended(ended, time.monotonic() - began_s, sound_s)
+
+    async def _run(self, ctx: JobCtx) -> str:
+        """How it ended, as Observer tells it."""
         run = _Run(self._store, self._claims, self._place, self._rules, ctx)
         job, claim = ctx.claim.job, ctx.claim
         try:
             outcome = await run.outcome()
             if outcome is None:
                 await self._stopped(ctx)
-            else:
-                await patiently(partial(self._claims.succeed, claim, outcome))
-                _log.info("recording %s is transcribed", job.id)
+                return "stopped"
+            await patiently(partial(self._claims.succeed, claim, outcome))
+            _log.info("recording %s is transcribed", job.id)
+            return "succeeded"
         except (ClaimLost, StoreUnavailable):
             raise
         except EngineClosed:
             await patiently(partial(self._claims.hand_over, claim))
+            return "stopped"
         except _HOPELESS as error:
             _log.warning("recording %s failed: %s [%s]", job.id, error.message, error.code)
             await patiently(partial(self._claims.fail, claim, failure_of(error)))
+            self._observer.error("job", error.code)
+            return "failed"
         except CrosstalkError as error:
             self.timeouts += error.code == "window_timeout"
-            await self._again(claim, error)
+            return await self._again(claim, error)
         except Exception as error:  # noqa: BLE001 - the job worker: whatever a recording does, the others go on
             _log.exception("recording %s met an internal error", job.id)
-            await self._again(claim, error)
+            return await self._again(claim, error)
 
     async def _stopped(self, ctx: JobCtx) -> None:
         if ctx.stop.reason is StopReason.LOST:
@@ -111,11 +131,13 @@ class Runner:
         await patiently(partial(end, ctx.claim), patience_s=self._rules.drain_s)
         _log.info("recording %s stopped: %s", ctx.claim.job.id, ctx.stop.reason)
 
-    async def _again(self, claim: Claim, error: Exception) -> None:
+    async def _again(self, claim: Claim, error: Exception) -> str:
         failure, delay_s = failure_of(error), self._rules.retry_s * 2**claim.job.attempts
         queued = await patiently(partial(self._claims.try_again, claim, failure, delay_s))
         what = f"tried again in {delay_s:g} s" if queued else "has failed"
         _log.warning("recording %s %s: %s [%s]", claim.job.id, what, failure.message, failure.code)
+        self._observer.error("job", failure.code)
+        return "again" if queued else "failed"
 
 
 class _Run:
@@ -130,22 +152,26 @@ class _Run:
         self._gate = GatedEngine(place.engine, rules.window_timeout_s)
         self._logs: list[SqlResultLog] = []
         self._tracker = Tracker(ctx.claim.job.progress.total, 1, time.monotonic)
-        self._reported_s = time.monotonic()
+        self._changed = asyncio.Event()
+        self._reporting = asyncio.Lock()
 
     async def outcome(self) -> Outcome | None:
         """The finished transcript, None when the job was told to stop before."""
         loop, told = asyncio.get_running_loop(), asyncio.Event()
         self._ctx.stop.on_set(lambda: loop.call_soon_threadsafe(told.set))
         work, stop = asyncio.ensure_future(self._transcribe()), asyncio.ensure_future(told.wait())
+        tell = asyncio.ensure_future(self._tell())
         try:
-            await asyncio.wait([work, stop], return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait([work, stop, tell], return_when=asyncio.FIRST_COMPLETED)
+            if tell.done():
+                tell.result()  # raises what ended it
             if not work.done() and self._ctx.stop.reason is StopReason.DRAIN:
                 await self._drain(work)
             return work.result() if work.done() else None
         finally:
-            for task in (work, stop):
+            for task in (work, stop, tell):
                 task.cancel()
-            await asyncio.gather(work, stop, return_exceptions=True)
+            await asyncio.gather(work, stop, tell, return_exceptions=True)
 
     async def _drain(self, work: asyncio.Future[Outcome]) -> None:
         """Let what is in flight be finished and recorded; nothing new begins."""
@@ -194,8 +220,7 @@ class _Run:
                 else:
                     await self._report()
                     return update.view
-                if time.monotonic() - self._reported_s >= self._rules.report_s:
-                    await self._report()
+                self._changed.set()
         finally:
             await engine.aclose()
         raise RuntimeError(f"a session ended without {Finished.__name__}")
@@ -212,14 +237,22 @@ class _Run:
         self._logs.append(log)
         return await open_replay(log, self._gate)
 
+    async def _tell(self) -> None:
+        """Report what changed, at once or `report_s` after the report before, also while no further window comes."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            await self._report()
+            await asyncio.sleep(self._rules.report_s)
+
     async def _report(self) -> None:
-        segments = self._tracker.take_segments()
-        self._reported_s = time.monotonic()
-        try:
-            await asyncio.to_thread(self._claims.report, self._ctx.claim, self._tracker.progress(), segments)
-        except StoreUnavailable as error:
-            self._tracker.put_back(segments)
-            _log.warning("progress of recording %s not told: %s", self._ctx.claim.job.id, error.message)
+        async with self._reporting:
+            segments = self._tracker.take_segments()
+            try:
+                await asyncio.to_thread(self._claims.report, self._ctx.claim, self._tracker.progress(), segments)
+            except StoreUnavailable as error:
+                self._tracker.put_back(segments)
+                _log.warning("progress of recording %s not told: %s", self._ctx.claim.job.id, error.message)
 
 
 def session_options_of(job: Job) -> SessionOptions:

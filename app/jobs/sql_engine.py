@@ -102,7 +102,8 @@ class SqlEngine:
         try:
             handler(ctx)
         except ClaimLost:
-            _log.warning("recording %s is another worker's by now, or deleted", claim.job.id)
+            about = {"job_id": claim.job.id}
+            _log.warning("recording %s is another worker's by now, or deleted", claim.job.id, extra=about)
         finally:
             self._heartbeat.remove(ctx)
             with self._condition:

@@ -14,13 +14,14 @@ import sqlalchemy as sa
 from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid
 from app.jobs import tables
 from app.jobs.blobs import Blobs
-from app.jobs.deliveries import Deliveries
+from app.jobs.deliveries import Deliveries, tell_state
 from app.jobs.events import Events, add_event
 from app.jobs.fairness import flow_of, next_tag, size_of
 from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
 from app.jobs.speakers import KnownSpeakers
 from app.jobs.transcripts import Transcripts
 from app.jobs.types import Job, JobPage, JobQuery, JobState, NewJob, check_move
+from app.jobs.uploads import Uploads
 from app.store import Database
 
 _T = tables.job
@@ -38,18 +39,21 @@ class Store:
     events: Events
     deliveries: Deliveries
     speakers: KnownSpeakers
+    uploads: Uploads
 
 
 def open_store(database: Database, blobs: Blobs) -> Store:
     """The store over a migrated database and a blob store."""
+    jobs = JobStore(database, blobs)
     return Store(
         database,
         blobs,
-        JobStore(database, blobs),
+        jobs,
         Transcripts(database),
         Events(database),
         Deliveries(database),
         KnownSpeakers(database),
+        Uploads(database, blobs, jobs.empty_trash),
     )
 
 
@@ -155,6 +159,14 @@ class JobStore:
             rows = connection.execute(sa.select(_T.c.state, sa.func.count()).group_by(_T.c.state)).all()
         return {JobState(state): int(count) for state, count in rows}
 
+    def oldest_wait_s(self) -> float:
+        """How long the recording has waited that could run now and waits longest; 0 = there is none."""
+        now = self._database.now
+        waiting = sa.and_(_T.c.state == JobState.QUEUED, _T.c.not_before <= now)
+        with self._database.read() as connection:
+            waited = connection.execute(sa.select(now - sa.func.min(_T.c.not_before)).where(waiting)).scalar()
+        return max(0.0, float(waited or 0.0))
+
     def cancel(self, job_id: str, tenant: str | None = None) -> Job:
         """Stop a job: at once when it waits, within seconds when it runs (`cancel_requested` until then).
 
@@ -165,7 +177,7 @@ class JobStore:
             state, now = JobState(row["state"]), self._now(connection)
             if state is JobState.QUEUED:
                 values = {"state": JobState.CANCELLED, "finished_at": now, "cancel_requested": True}
-                add_event(connection, job_id, "state", {"state": JobState.CANCELLED}, now)
+                tell_state(connection, job_of(row), JobState.CANCELLED, now)
             elif state is JobState.RUNNING:
                 values = {"cancel_requested": True}
             elif state is JobState.CANCELLED:

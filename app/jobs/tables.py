@@ -151,6 +151,35 @@ delivery = sa.Table(
 )
 """Webhook messages, written in the transaction that ends the job, so that none is lost; kept as the delivery log."""
 
+upload = sa.Table(
+    "upload",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("tenant", sa.Text, nullable=False),
+    sa.Column("length", sa.BigInteger, nullable=False),
+    sa.Column("received", sa.BigInteger, nullable=False),
+    sa.Column("parts", sa.Integer, nullable=False),
+    sa.Column("file_name", sa.Text, nullable=False),
+    sa.Column("metadata", sa.Text, nullable=False),
+    sa.Column("created_at", sa.Double, nullable=False),
+    sa.Column("expires_at", sa.Double, nullable=False),
+    sa.Column("job_id", sa.Text, sa.ForeignKey("job.id", ondelete="CASCADE")),
+    sa.Index(None, "expires_at"),
+    sa.Index(None, "job_id"),
+    sa.Index(None, "tenant", "expires_at"),
+)
+"""Files that come in parts. received: bytes that are kept, the truth; job_id: the recording that was made of it."""
+
+upload_part = sa.Table(
+    "upload_part",
+    metadata,
+    sa.Column("upload_id", sa.Text, sa.ForeignKey("upload.id", ondelete="CASCADE"), primary_key=True),
+    sa.Column("start", sa.BigInteger, primary_key=True, autoincrement=False),
+    sa.Column("blob", sa.Text, nullable=False),
+    sa.Index(None, "blob"),
+)
+"""The parts of an upload, blobs each, without gaps. start: byte of the file."""
+
 trash = sa.Table("trash", metadata, sa.Column("blob", sa.Text, primary_key=True))
 """Blobs whose job is deleted already: gone as soon as the blob store is told, also after a crash in between."""
 

@@ -55,12 +55,17 @@ def check_move(job_id: str, old: JobState, new: JobState) -> None:
         raise JobStateInvalid(f"recording {job_id} is {old} and cannot become {new}")
 
 
+ENDS = (JobState.SUCCEEDED, JobState.FAILED, JobState.CANCELLED)
+TOLD = (JobState.RUNNING, *ENDS)
+"""States that a webhook may be told of."""
+
+
 @dataclass(frozen=True, slots=True)
 class JobOptions:
     """What the user asks for, already checked (app/options.py).
 
     known_speakers: ids of known voices to name speakers by; None = all of the tenant's, empty = none
-    decoder: None = the server's; webhook: where the end is told, None = nowhere
+    decoder: None = the server's; webhook: where it is told, None = nowhere; events: the states that are told
     """
 
     language: str | None = None
@@ -70,10 +75,14 @@ class JobOptions:
     decoder: str | None = None
     channels_as_speakers: bool = False
     webhook: str | None = None
+    events: tuple[JobState, ...] = ENDS
 
     def to_json(self) -> str:
-        """As the table keeps it; the same options give the same text."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        """As the table keeps it; the same options give the same text, also as older versions wrote it."""
+        raw = asdict(self)
+        if self.events == ENDS:
+            del raw["events"]
+        return json.dumps(raw, sort_keys=True, ensure_ascii=False)
 
     @staticmethod
     def from_json(text: str) -> JobOptions:
@@ -84,6 +93,7 @@ class JobOptions:
             "speakers": SpeakerCount(**raw["speakers"]),
             "known_speakers": None if known is None else tuple(known),
             "hotwords": tuple(raw["hotwords"]),
+            "events": tuple(JobState(it) for it in raw.get("events", ENDS)),
         }
         return JobOptions(**raw)
 

@@ -17,12 +17,15 @@ from app.jobs.claims import ClaimRules, Claims
 from app.jobs.engine import JobCtx, JobEngine
 from app.jobs.retention import RetentionRules, sweep
 from app.jobs.runner import Runner, RunRules
+from app.jobs.sender import Sender
 from app.jobs.sql_engine import SqlEngine
 from app.jobs.store import Store
-from app.jobs.webhooks import WebhookRules, send_due
+from app.jobs.webhooks import WebhookRules
+from app.observers import Observer, Unobserved
 from app.recordings import Workplace
 
 _log = logging.getLogger(__name__)
+_SEND_INTERVAL_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,11 +46,12 @@ class WorkerRules:
 class Worker:
     """Started and closed on the event loop that the engine belongs to."""
 
-    def __init__(self, store: Store, place: Workplace, rules: WorkerRules) -> None:
+    def __init__(self, store: Store, place: Workplace, rules: WorkerRules, observer: Observer | None = None) -> None:
         claims = Claims(store.database, rules.claims)
+        self._observer = observer or Unobserved()
         self._store = store
         self._rules = rules
-        self._runner = Runner(store, claims, place, rules.run)
+        self._runner = Runner(store, claims, place, rules.run, self._observer)
         self.engine = build_job_engine(claims, store, rules)
         """For `nudge` after something was queued, and `forget` after it was deleted."""
         self._sweeper: asyncio.Task[None] | None = None
@@ -68,8 +72,8 @@ class Worker:
         await asyncio.to_thread(self.engine.start, handle, self._rules.slots)
         self._sweeper = asyncio.create_task(self._sweep())
         if self._rules.webhooks.secret:
-            self._rules.webhooks.key()
-            self._sender = asyncio.create_task(self._send())
+            sender = Sender(self._store.deliveries, self._rules.webhooks, self._observer)
+            self._sender = asyncio.create_task(self._send(sender))
         _log.info("working on recordings, %d at once", self._rules.slots)
 
     async def aclose(self) -> None:
@@ -92,13 +96,16 @@ class Worker:
                 _log.warning("retention waits: %s", error.message)
             await asyncio.sleep(self._rules.sweep_interval_s)
 
-    async def _send(self) -> None:
-        while True:
-            try:
-                await asyncio.to_thread(send_due, self._store.deliveries, self._rules.webhooks)
-            except StoreError as error:
-                _log.warning("webhooks wait: %s", error.message)
-            await asyncio.sleep(1.0)
+    async def _send(self, sender: Sender) -> None:
+        try:
+            while True:
+                try:
+                    await asyncio.to_thread(sender.begin_due)
+                except StoreError as error:
+                    _log.warning("webhooks wait: %s", error.message)
+                await asyncio.sleep(_SEND_INTERVAL_S)
+        finally:
+            await asyncio.to_thread(sender.close)
 
 
 def build_job_engine(claims: Claims, store: Store, rules: WorkerRules) -> JobEngine:

@@ -1,4 +1,5 @@
-"""Every setting of Crosstalk: its name, unit, default and meaning. Read from the environment at the entry points.
+"""Every setting of Crosstalk: its name, unit, default and meaning. Read at the entry points from the environment and
+from the TOML file that CROSSTALK_CONFIG names; docs/settings.md is made of it.
 
 `CROSSTALK_LOG__FORMAT=json` sets `log.format`; a group may also be given whole, as JSON:
 `CROSSTALK_LOG='{"level": "debug"}'`. A name that is not a setting is refused, so that a typing error cannot pass for a
@@ -8,10 +9,12 @@ default. `load_settings` is called only in `app/main.py` and `app/cli`; everythi
 from app.settings.access import AccessGroup
 from app.settings.base import Group
 from app.settings.engine import EngineGroup
+from app.settings.file import SettingsInvalid
 from app.settings.jobs import JobsGroup, StoreGroup, WebhooksGroup
 from app.settings.live import LiveGroup
-from app.settings.load import Settings, SettingsInvalid, load_settings, setting_names
+from app.settings.load import Settings, load_settings, setting_names
 from app.settings.log import LogGroup
+from app.settings.metrics import MetricsGroup
 from app.settings.server import LimitsGroup, ServerGroup
 
 __all__ = [
@@ -22,6 +25,7 @@ __all__ = [
     "LimitsGroup",
     "LiveGroup",
     "LogGroup",
+    "MetricsGroup",
     "ServerGroup",
     "Settings",
     "SettingsInvalid",

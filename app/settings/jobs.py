@@ -22,6 +22,10 @@ class StoreGroup(Group):
     blobs_endpoint_url: str = ""
     """Address of an S3-compatible store that is not Amazon's; empty = Amazon's."""
 
+    auto_migrate: bool = True
+    """Whether every process brings the database's schema forward at its start (docs/operations.md); off: it refuses to
+    start until `crosstalk migrate upgrade` has."""
+
     pool_size: PositiveInt = 10
     """Connections to PostgreSQL that are kept open; up to twice as many under load."""
 

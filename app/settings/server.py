@@ -16,6 +16,12 @@ class LimitsGroup(Group):
     max_upload_bytes: PositiveInt = 1024**3
     """Largest upload, in bytes (default 1 GiB)."""
 
+    upload_ttl_s: PositiveFloat = 24 * 3600.0
+    """An upload in parts to which nothing is added for so long is dropped, in seconds (default a day)."""
+
+    max_open_uploads: PositiveInt = 100
+    """Uploads in parts that one tenant may have begun and not used."""
+
     max_field_bytes: PositiveInt = 4 * 1024**2
     """Largest single form field that is not the file, in bytes (default 4 MiB)."""
 

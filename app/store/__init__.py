@@ -4,6 +4,6 @@ Which tables there are is said by `app/jobs/tables.py`; how they came to be, by 
 """
 
 from app.store.database import Database, open_database
-from app.store.migrate import migrate
+from app.store.migrate import check_schema, migrate
 
-__all__ = ["Database", "migrate", "open_database"]
+__all__ = ["Database", "check_schema", "migrate", "open_database"]

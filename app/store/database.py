@@ -21,6 +21,7 @@ from sqlalchemy.engine.interfaces import DBAPIConnection, DBAPICursor
 from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError, TimeoutError
 
 from app.errors import SetupError, StoreFull, StoreUnavailable
+from app.observers import Observer, Unobserved
 
 BUSY_TIMEOUT_S = 30.0
 _WAL_RETRY_S = 0.02
@@ -37,6 +38,8 @@ class Database:
 
     def __init__(self, engine: sa.Engine) -> None:
         self._engine = engine
+        self.observer: Observer = Unobserved()
+        """Is told of every transaction."""
 
     @property
     def engine(self) -> sa.Engine:
@@ -56,7 +59,7 @@ class Database:
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A transaction that only reads. Raises StoreUnavailable."""
-        with _errors(), self._engine.connect() as connection, connection.begin():
+        with self._told("read"), _errors(), self._engine.connect() as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -66,10 +69,21 @@ class Database:
         Raises StoreUnavailable, StoreFull. A commit that was lost with the connection may or may not stand: what is
         done again must be harmless (`on conflict do nothing`, fences).
         """
-        with _errors(), self._engine.connect() as plain:
+        with self._told("write"), _errors(), self._engine.connect() as plain:
             connection = plain.execution_options(**{_WRITE: True})
             with connection.begin():
                 yield connection
+
+    @contextmanager
+    def _told(self, kind: str) -> Iterator[None]:
+        began_s, code = time.monotonic(), ""
+        try:
+            yield
+        except StoreUnavailable as error:
+            code = error.code
+            raise
+        finally:
+            self.observer.transaction(kind, time.monotonic() - began_s, code)
 
     def insert_or_ignore(
         self, connection: sa.Connection, table: sa.Table, values: Mapping[str, Any] | Sequence[Mapping[str, Any]]

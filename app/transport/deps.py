@@ -10,6 +10,7 @@ from fastapi import Depends, Request
 
 from app.jobs.engine import JobEngine
 from app.jobs.store import Store
+from app.jobs.uploads import UploadRules
 from app.jobs.webhooks import WebhookRules
 from app.recordings import Workplace
 from app.transport.admission import Admission
@@ -42,6 +43,7 @@ class Services:
     version: str
     started_at_s: int
     webhooks: WebhookRules = field(default_factory=WebhookRules)
+    uploads: UploadRules = field(default_factory=UploadRules)
 
 
 def get_services(request: Request) -> Services:

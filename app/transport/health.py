@@ -63,5 +63,7 @@ async def readyz(services: ServicesDep, live: LiveDep) -> JSONResponse:
         transcriptions=services.admission.inside,
         live_sessions=live.hub.sessions,
     )
-    status = HTTPStatus.OK if state == "ready" else HTTPStatus.SERVICE_UNAVAILABLE
-    return JSONResponse(body.model_dump(), status_code=status)
+    if state == "ready":
+        return JSONResponse(body.model_dump())
+    headers = {"Retry-After": str(live.retry_after_s)}
+    return JSONResponse(body.model_dump(), status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)

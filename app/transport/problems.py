@@ -38,7 +38,10 @@ from app.errors import (
     SpeakerNotFound,
     StoreFull,
     StoreUnavailable,
+    UploadConflict,
+    UploadNotFound,
 )
+from app.observers import Observer, Unobserved
 
 _log = logging.getLogger(__name__)
 
@@ -53,6 +56,8 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     BlobMissing: HTTPStatus.GONE,
     JobNotFound: HTTPStatus.NOT_FOUND,
     SpeakerNotFound: HTTPStatus.NOT_FOUND,
+    UploadNotFound: HTTPStatus.NOT_FOUND,
+    UploadConflict: HTTPStatus.CONFLICT,
     JobStateInvalid: HTTPStatus.CONFLICT,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
@@ -121,26 +126,32 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log says why")
 
 
-def install(app: FastAPI, retry_after_s: int) -> None:
-    """Answer every error of `app` with OpenAI's body."""
+def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) -> None:
+    """Answer every error of `app` with OpenAI's body, and tell of it."""
+    watching = observer or Unobserved()
 
-    def known(_request: Request, error: Exception) -> Response:
+    def told(problem: Problem) -> Response:
+        watching.error("http", problem.code)
+        return problem.response()
+
+    def known(request: Request, error: Exception) -> Response:
         problem = problem_of(error, retry_after_s)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
-        return problem.response()
+        return _with_headers(request, told(problem))
 
     def by_framework(_request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
         status = HTTPStatus(error.status_code)
         code = status.phrase.lower().replace(" ", "_").replace("-", "_")
-        return Problem(status, code, str(error.detail), headers=error.headers or {}).response()
+        return told(Problem(status, code, str(error.detail), headers=error.headers or {}))
 
-    def invalid(_request: Request, error: Exception) -> Response:
+    def invalid(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         first = error.errors()[0]
         param = ".".join(str(part) for part in first["loc"][1:]) or None
-        return Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param).response()
+        problem = Problem(HTTPStatus.UNPROCESSABLE_ENTITY, "option_invalid", str(first["msg"]), param)
+        return _with_headers(request, told(problem))
 
     def gone(_request: Request, _error: Exception) -> Response:
         return Response(status_code=499)
@@ -150,6 +161,16 @@ def install(app: FastAPI, retry_after_s: int) -> None:
     app.add_exception_handler(HTTPException, by_framework)
     app.add_exception_handler(RequestValidationError, invalid)
     app.add_exception_handler(ClientGone, gone)
+
+
+def always_send(request: Request, headers: Mapping[str, str]) -> None:
+    """Headers that the answer has also when it is an error."""
+    request.state.always_sent = headers
+
+
+def _with_headers(request: Request, response: Response) -> Response:
+    response.headers.update(getattr(request.state, "always_sent", {}))
+    return response
 
 
 def _retry(status: int, retry_after_s: int) -> Mapping[str, str]:

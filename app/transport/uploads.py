@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
+from urllib.parse import parse_qsl
 
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
@@ -28,6 +29,7 @@ if TYPE_CHECKING:  # the library defines it for type checkers alone
 
 FILE_FIELD = "file"
 MAX_FIELDS = 1_000
+_PLAIN_FORM = b"application/x-www-form-urlencoded"
 STALE_AFTER_S = 24 * 3600.0
 
 
@@ -66,7 +68,7 @@ async def receive_form(request: Request, limits: UploadLimits, directory: Path) 
     """
     boundary = _boundary(request)
     _check_declared_size(request, limits)
-    path, sink = await asyncio.to_thread(_make_file, directory)
+    path, sink = await asyncio.to_thread(make_file, directory)
     try:
         with sink:
             parts = _Parts(limits)
@@ -75,6 +77,17 @@ async def receive_form(request: Request, limits: UploadLimits, directory: Path) 
     finally:
         # Not awaited in a thread: a request that is being cancelled must not leave its file behind.
         _remove(path)
+
+
+@asynccontextmanager
+async def receive_any_form(request: Request, limits: UploadLimits, directory: Path) -> AsyncIterator[Form]:
+    """The same, also of a form without a file that is sent as `application/x-www-form-urlencoded`."""
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    if kind == _PLAIN_FORM:
+        yield Form(await _plain_fields(request, limits), None, "")
+        return
+    async with receive_form(request, limits, directory) as form:
+        yield form
 
 
 def sweep(directory: Path, older_than_s: float = STALE_AFTER_S) -> int:
@@ -87,7 +100,8 @@ def sweep(directory: Path, older_than_s: float = STALE_AFTER_S) -> int:
     return removed
 
 
-def _make_file(directory: Path) -> tuple[Path, BinaryIO]:
+def make_file(directory: Path) -> tuple[Path, BinaryIO]:
+    """A new file for what comes in; `sweep` knows its name. Raises OutputError."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
         descriptor, name = tempfile.mkstemp(".part", "upload-", directory)
@@ -116,7 +130,26 @@ def _boundary(request: Request) -> bytes:
 def _check_declared_size(request: Request, limits: UploadLimits) -> None:
     declared = request.headers.get("content-length", "")
     if declared.isdigit() and int(declared) > limits.max_body_bytes:
-        raise _too_large(FILE_FIELD, limits.max_file_bytes)
+        raise too_large(FILE_FIELD, limits.max_file_bytes)
+
+
+async def _plain_fields(request: Request, limits: UploadLimits) -> tuple[tuple[str, str], ...]:
+    body = bytearray()
+    try:
+        async with asyncio.timeout(limits.stall_timeout_s):
+            async for chunk in request.stream():
+                body += chunk
+                if len(body) > limits.max_fields_bytes:
+                    raise too_large("the form", limits.max_fields_bytes)
+    except TimeoutError as error:
+        raise stalled() from error
+    except ClientDisconnect as error:
+        raise ClientGone from error
+    try:
+        text = body.decode("ascii")
+        return tuple(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=MAX_FIELDS))
+    except ValueError as error:
+        raise _malformed(str(error)) from error
 
 
 async def _read(request: Request, parts: _Parts, boundary: bytes, sink: BinaryIO) -> None:
@@ -133,7 +166,7 @@ async def _read(request: Request, parts: _Parts, boundary: bytes, sink: BinaryIO
                 await asyncio.to_thread(sink.write, parts.take_pending())
         parser.finalize()
     except TimeoutError as error:
-        raise HttpProblem(HTTPStatus.REQUEST_TIMEOUT, "upload_stalled", "the upload stopped half-way") from error
+        raise stalled() from error
     except ClientDisconnect as error:
         raise ClientGone from error
     except FormParserError as error:
@@ -217,12 +250,12 @@ class _Parts:
         if self._in_file:
             self._file_bytes += size
             if self._file_bytes > self.limits.max_file_bytes:
-                raise _too_large(FILE_FIELD, self.limits.max_file_bytes)
+                raise too_large(FILE_FIELD, self.limits.max_file_bytes)
             self.pending += data[start:end]
             return
         self._fields_bytes += size
         if len(self._value) + size > self.limits.max_field_bytes or self._fields_bytes > self.limits.max_fields_bytes:
-            raise _too_large(self._name, self.limits.max_field_bytes)
+            raise too_large(self._name, self.limits.max_field_bytes)
         self._value += data[start:end]
 
     def _on_part_end(self) -> None:
@@ -233,10 +266,16 @@ class _Parts:
         self.complete = True
 
 
+def stalled() -> HttpProblem:
+    """What a client that sends no more is answered with."""
+    return HttpProblem(HTTPStatus.REQUEST_TIMEOUT, "upload_stalled", "the upload stopped half-way")
+
+
 def _malformed(message: str, param: str | None = None) -> HttpProblem:
-    return HttpProblem(HTTPStatus.BAD_REQUEST, "body_malformed", f"the multipart body cannot be read: {message}", param)
+    return HttpProblem(HTTPStatus.BAD_REQUEST, "body_malformed", f"the body cannot be read: {message}", param)
 
 
-def _too_large(field: str, limit_bytes: int) -> HttpProblem:
+def too_large(field: str, limit_bytes: int) -> HttpProblem:
+    """What a body or a field beyond its limit is answered with."""
     message = f"{field!r} is larger than the limit of {limit_bytes} bytes"
     return HttpProblem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, "upload_too_large", message, field)

@@ -119,6 +119,14 @@ def test_options_reach_the_server(crosstalk, url, meeting_wav):
     assert refused.err.endswith("[option_invalid]\n")
 
 
+def test_a_webhook_and_its_events_reach_the_server(crosstalk, url, meeting_wav):
+    hook = ("--webhook", "https://1.1.1.1/", "--url", url)
+    assert crosstalk("submit", meeting_wav, *hook).err.endswith("[webhook_refused]\n")  # this server has no secret
+    wrong = crosstalk("submit", meeting_wav, "--event", "started", *hook)
+    assert (wrong.status, wrong.out) == (3, "")
+    assert "unknown event 'started'" in wrong.err
+
+
 def test_status_tells_what_a_person_asks(crosstalk, url, meeting_wav):
     recording_id = done(crosstalk, url, meeting_wav)
     result = crosstalk("status", recording_id, "--url", url)

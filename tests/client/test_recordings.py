@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from app.client.recording_errors import AnswerInvalid, ServerError, ServerUnreachable, WaitTimeout, error_of
-from app.client.recording_types import UploadOptions
+from app.client.recording_types import RetryRules, UploadOptions
 from app.client.recording_wire import parse_events
-from app.client.recordings import RecordingsClient, RetryRules
+from app.client.recordings import RecordingsClient
 from app.errors import (
     AudioUnreadable,
     FileUnreadable,
@@ -74,9 +74,9 @@ def meeting_wav(tmp_path):
 
 @contextmanager
 def scripted(*answers):
-    """A server that gives one answer after the other, (status, body, media type) or None to hang up; yields what came.
+    """A server that gives one answer after the other, (status, body, media type, *headers) or None to hang up.
 
-    The last answer is given again and again.
+    Yields a client and what came. The last answer is given again and again.
     """
     seen, left = [], list(answers)
 
@@ -87,9 +87,11 @@ def scripted(*answers):
             it = left.pop(0) if len(left) > 1 else left[0]
             if it is None:
                 return
-            status, text, kind = it
+            status, text, kind, *more = it
             self.send_response(status)
             self.send_header("Content-Type", kind)
+            for name, value in more:
+                self.send_header(name, value)
             self.end_headers()
             self.wfile.write(text.encode())
 

@@ -5,15 +5,6 @@ from __future__ import annotations
 import pytest
 
 from tests.jobs.harness import Site
-from tests.jobs.postgres import Postgres
-
-
-@pytest.fixture(scope="session")
-def postgres():
-    """One PostgreSQL for the whole run."""
-    server = Postgres()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["sqlite", "postgres"])

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import sqlite3
-import subprocess
-import sys
 import time
 from contextlib import closing
 from dataclasses import dataclass, field
@@ -22,11 +21,11 @@ from app.jobs.store import Store, open_store
 from app.jobs.types import Job, JobOptions, JobState, NewJob
 from app.store import migrate, open_database
 from tests.engine.fake_worker import VOCABULARY, Line, meeting
+from tests.jobs import worker_process
 from tests.transport.server import wav
 
-ROOT = Path(__file__).parents[2]
-LOUD = 0.97
-"""A sample as loud as this makes the workers' engine end its process."""
+_FORKS = multiprocessing.get_context("forkserver")
+_FORKS.set_forkserver_preload(["tests.jobs.worker_process"])
 
 
 def recording(seed: int, duration_s: float = 20.0, *, poison: bool = False) -> bytes:
@@ -40,8 +39,45 @@ def recording(seed: int, duration_s: float = 20.0, *, poison: bool = False) -> b
         voice = 3 - voice
     samples = meeting(lines, duration_s) + random.normal(0, 3e-4, int(duration_s * SAMPLE_RATE)).astype(np.float32)
     if poison:
-        samples[len(samples) // 2] = LOUD
+        samples[len(samples) // 2] = worker_process.LOUD
     return wav(samples)
+
+
+class WorkerProcess:
+    """`crosstalk worker` over the fake engine as a process of its own (tests/jobs/worker_process.py).
+
+    Forked from a server that has imported everything: imports are most of the time that such a process lives.
+    """
+
+    def __init__(self, computed: Path, delay_ms: int, environment: dict[str, str], log: Path) -> None:
+        arguments = (str(computed), delay_ms, environment, str(log))
+        self._process = _FORKS.Process(target=worker_process.run, args=arguments, daemon=True)
+        self._process.start()
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    def poll(self) -> int | None:
+        """The exit status; None while it runs."""
+        return self._process.exitcode
+
+    def wait(self, timeout_s: float = 60) -> int:
+        """The exit status once it has ended."""
+        self._process.join(timeout_s)
+        assert self._process.exitcode is not None, "the worker did not end"
+        return self._process.exitcode
+
+    def send_signal(self, number: signal.Signals) -> None:
+        os.kill(self.pid, number)
+
+    def terminate(self) -> None:
+        """Ask it to end."""
+        self._process.terminate()
+
+    def kill(self) -> None:
+        """kill -9."""
+        self._process.kill()
 
 
 @dataclass
@@ -52,7 +88,7 @@ class Site:
     folder: Path
     kind: str = "sql"
     store: Store = field(init=False)
-    workers: list[subprocess.Popen[bytes]] = field(default_factory=list)
+    workers: list[WorkerProcess] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         database = open_database(self.url)
@@ -64,10 +100,19 @@ class Site:
         """Where the workers' engine writes down every answer that it computes: step, fingerprint, pid."""
         return self.folder / "computed"
 
-    @property
-    def hold(self) -> Path:
-        """While this file is there, the workers' engine answers nothing."""
-        return self.folder / "computed.hold"
+    def hold(self, step: str = "decode") -> None:
+        """From now on the workers' engine does not answer this step."""
+        half = self.folder / "hold.part"
+        half.write_text(step)
+        half.rename(f"{self.computed}.hold")
+
+    def release(self) -> None:
+        """It answers again."""
+        Path(f"{self.computed}.hold").unlink()
+
+    def wait_held(self, process: WorkerProcess) -> None:
+        """Wait until a worker waits for an answer that is held."""
+        self.until(Path(f"{self.computed}.held.{process.pid}").exists)
 
     def submit(self, data: bytes, **values) -> Job:
         """Queue a recording."""
@@ -76,7 +121,7 @@ class Site:
         duration = (len(data) - 44) // 2
         return self.store.jobs.create(NewJob(blob, "m.wav", options=options, duration=duration, **values))[0]
 
-    def work(self, delay_ms: int = 0, **settings) -> subprocess.Popen[bytes]:
+    def work(self, delay_ms: int = 0, **settings) -> WorkerProcess:
         """A worker process; settings of the group `jobs`."""
         chosen = {
             "engine": self.kind,
@@ -86,20 +131,13 @@ class Site:
             "drain_s": 10,
             "slots": 1,
         } | settings
-        environment = {key: value for key, value in os.environ.items() if not key.startswith("CROSSTALK_")}
-        environment |= {f"CROSSTALK_JOBS__{key.upper()}": str(value) for key, value in chosen.items()}
-        environment |= {
-            "CROSSTALK_DATA_DIR": str(self.folder),
-            "CROSSTALK_STORE__URL": self.url,
-            "PYTHONPATH": str(ROOT),
-        }
-        command = [sys.executable, "-m", "tests.jobs.worker_process", str(self.computed), str(delay_ms)]
-        with (self.folder / "workers.log").open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stderr=log, stdout=log)
+        environment = {f"CROSSTALK_JOBS__{key.upper()}": str(value) for key, value in chosen.items()}
+        environment |= {"CROSSTALK_DATA_DIR": str(self.folder), "CROSSTALK_STORE__URL": self.url}
+        process = WorkerProcess(self.computed, delay_ms, environment, self.folder / "workers.log")
         self.workers.append(process)
         return process
 
-    def freeze(self, process: subprocess.Popen[bytes]) -> None:
+    def freeze(self, process: WorkerProcess) -> None:
         """Stop a worker between two writes: stopped within one it would keep SQLite's lock for ever."""
         for _ in range(200):
             process.send_signal(signal.SIGSTOP)
@@ -136,10 +174,6 @@ class Site:
             assert time.monotonic() < end_s, f"it did not come true\n{self.log()}"
             time.sleep(0.02)
 
-    def answered(self, job: Job) -> int:
-        """How many answers are recorded."""
-        return len(self.recorded(job.id))
-
     def recorded(self, job_id: str | None = None) -> set[str]:
         """Fingerprints of the recorded answers, of one job or of all."""
         window = tables.window
@@ -172,7 +206,7 @@ class Site:
         self.store.database.close()
 
 
-def kill(process: subprocess.Popen[bytes]) -> None:
+def kill(process: WorkerProcess) -> None:
     """kill -9."""
     process.kill()
     process.wait()

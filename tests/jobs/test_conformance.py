@@ -30,24 +30,27 @@ def undisturbed(tmp_path_factory):
     """What a recording's transcript is when nothing happens."""
     folder = tmp_path_factory.mktemp("undisturbed")
     it = Site(f"sqlite:///{folder / 'store.sqlite'}", folder)
-    jobs = {seed: it.submit(recording(seed)) for seed in (1, 2, 3)}
+    jobs = {seed: it.submit(recording(seed)) for seed in (1, 2, 3)} | {6: it.submit(recording(6, 60.0))}
     it.work()
     bodies = {seed: it.body(it.wait(job)) for seed, job in jobs.items()}
     it.close()
-    assert len(set(bodies.values())) == 3
+    assert len(set(bodies.values())) == 4
     return bodies
 
 
 def test_killed_worker_frozen_worker_and_drain(site, undisturbed):
     job = site.submit(recording(1))
-    first = site.work(delay_ms=60)
-    site.until(lambda: site.answered(job) >= 2)
+    site.hold()
+    first = site.work()
+    site.wait_held(first)
     kill(first)
     kept = site.recorded()
+    assert kept
 
-    second = site.work(delay_ms=60)
-    site.until(lambda: site.answered(job) >= len(kept) + 2)
+    second = site.work()
+    site.wait_held(second)
     site.freeze(second)
+    site.release()
     third = site.work(delay_ms=20)
     site.wait(job)
     second.send_signal(signal.SIGCONT)
@@ -68,16 +71,19 @@ def test_killed_worker_frozen_worker_and_drain(site, undisturbed):
 
 
 def test_drain_hands_over_without_counting_and_loses_nothing(site, undisturbed):
-    job = site.submit(recording(3))
-    first = site.work(delay_ms=100)
-    site.until(lambda: site.answered(job) >= 2)
+    job = site.submit(recording(6, 60.0))
+    site.hold()
+    first = site.work(delay_ms=200)
+    site.wait_held(first)
     first.terminate()
+    site.until(lambda: "stopping at the next window" in site.log())
+    site.release()
     assert first.wait(60) == 0
     handed = site.store.jobs.get(job.id)
     assert (handed.state, handed.attempts) == (JobState.QUEUED, 0)
     assert site.recorded() == set(site.computations())
     site.work()
-    assert site.body(site.wait(job)) == undisturbed[3]
+    assert site.body(site.wait(job)) == undisturbed[6]
     assert len(set(site.computations())) == len(site.computations())
 
 
@@ -113,12 +119,12 @@ def test_order_cancelling_and_double_submit(site, undisturbed):
     assert site.body(done["once"]) == undisturbed[1]
     assert site.store.jobs.get(never.id).started_at is None
 
-    site.hold.touch()
+    site.hold()
     running = site.submit(recording(3))
     site.wait(running, JobState.RUNNING)
     assert site.store.jobs.cancel(running.id).state is JobState.RUNNING
     site.wait(running, JobState.CANCELLED)
-    site.hold.unlink()
+    site.release()
     site.store.jobs.retry(running.id)
     assert site.body(site.wait(running)) == undisturbed[3]
     process.terminate()
@@ -129,10 +135,11 @@ def test_database_restart_is_waited_for(postgres, tmp_path, undisturbed):
     it = Site(postgres.database(), tmp_path)
     try:
         job = it.submit(recording(1))
-        it.work(delay_ms=100)
-        it.until(lambda: it.answered(job) >= 2)
+        it.hold()
+        it.wait_held(it.work())
         postgres.stop("immediate")
         postgres.start()
+        it.release()
         assert it.body(it.wait(job)) == undisturbed[1]
     finally:
         it.close()
@@ -142,10 +149,13 @@ def test_dbos_in_short_a_killed_worker_is_taken_over(tmp_path, undisturbed):
     it = Site(f"sqlite:///{tmp_path / 'store.sqlite'}", tmp_path, kind="dbos")
     try:
         job = it.submit(recording(1))
-        first = it.work(delay_ms=60, lease_s=1)
-        it.until(lambda: it.answered(job) >= 2)
+        it.hold()
+        first = it.work(lease_s=1)
+        it.wait_held(first)
         kill(first)
         kept = it.recorded()
+        assert kept
+        it.release()
         it.work(lease_s=1)
         assert it.body(it.wait(job)) == undisturbed[1]
         assert all(it.computations().count(answer) == 1 for answer in kept)
@@ -158,10 +168,11 @@ def test_database_restart_under_dbos(postgres, tmp_path, undisturbed):
     it = Site(postgres.database(), tmp_path, kind="dbos")
     try:
         job = it.submit(recording(1))
-        it.work(delay_ms=100)
-        it.until(lambda: it.answered(job) >= 2)
+        it.hold()
+        it.wait_held(it.work())
         postgres.stop("immediate")
         postgres.start()
+        it.release()
         assert it.body(it.wait(job, timeout_s=150)) == undisturbed[1]
     finally:
         it.close()

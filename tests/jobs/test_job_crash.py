@@ -48,16 +48,17 @@ def crash(site: Site, recordings, workers: int, kills: int, total: int) -> tuple
     return bodies, len(computed) - len(set(computed))
 
 
-def check(url, tmp_path, recordings, workers, kills) -> None:
-    wanted, total = undisturbed(make(tmp_path, "undisturbed"), recordings)
-    assert len(set(wanted)) == len(recordings)
+def check(url, tmp_path, recordings, wanted, kills) -> None:
+    bodies_wanted, total = wanted
+    workers = 1 if url.startswith("sqlite") else 3
+    assert len(set(bodies_wanted)) == len(recordings)
     site = Site(url, make(tmp_path, "killed"))
     began_s = time.monotonic()
     try:
         bodies, again = crash(site, recordings, workers, kills, total)
     finally:
         site.close()
-    assert bodies == wanted
+    assert bodies == bodies_wanted
     assert again <= kills * SLOTS * IN_FLIGHT
     took_s = time.monotonic() - began_s
     (tmp_path / "figures").write_text(
@@ -71,13 +72,23 @@ def make(folder, name):
     return path
 
 
-def test_three_kills(url, tmp_path):
-    workers = 1 if url.startswith("sqlite") else 3
-    check(url, tmp_path, [recording(seed, 40.0) for seed in range(3)], workers, 3)
+@pytest.fixture(scope="module")
+def short():
+    """Recordings of two minutes in all."""
+    return [recording(seed, 40.0) for seed in range(3)]
+
+
+@pytest.fixture(scope="module")
+def short_undisturbed(short, tmp_path_factory):
+    return undisturbed(tmp_path_factory.mktemp("undisturbed"), short)
+
+
+def test_three_kills(url, tmp_path, short, short_undisturbed):
+    check(url, tmp_path, short, short_undisturbed, 3)
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
 def test_fifty_kills_over_an_hour_of_recordings(url, tmp_path):
-    workers = 1 if url.startswith("sqlite") else 3
-    check(url, tmp_path, [recording(seed, 300.0) for seed in range(12)], workers, 50)
+    recordings = [recording(seed, 300.0) for seed in range(12)]
+    check(url, tmp_path, recordings, undisturbed(make(tmp_path, "undisturbed"), recordings), 50)

@@ -107,8 +107,30 @@ def test_a_job_writes_what_a_session_alone_writes(site, tmp_path):
     assert site.body(job) == transcript_json.render(asyncio.run(alone()))
     told = [event.data["text"] for event in site.store.events.since(job.id) if event.kind == "segment"]
     assert told == [segment.text for segment in site.store.transcripts.view(job.id).segments]
-    assert site.answered(job) == 0
+    assert site.recorded(job.id) == set()
     assert list((tmp_path / "work").iterdir()) == []
+
+
+def test_progress_is_told_before_the_next_window_comes(site):
+    class Held(Flaky):
+        """Writes the first words; those after it wait."""
+
+        async def decode(self, request):
+            if request.start > 0:
+                await release.wait()
+            return await super().decode(request)
+
+    async def it():
+        nonlocal release
+        release = asyncio.Event()
+        async with working(site, Held(fake_engine()), report_s=0.2), asyncio.timeout(60):
+            while (await asyncio.to_thread(site.store.jobs.get, job.id)).progress.decoded == 0:  # noqa: ASYNC110
+                await asyncio.sleep(0.02)
+            release.set()
+            return await over(site, job)
+
+    release, job = asyncio.Event(), site.submit(recording(1, 60.0))
+    assert asyncio.run(it()).state is JobState.SUCCEEDED
 
 
 def test_known_voices_give_their_names(site):

@@ -1,7 +1,7 @@
-"""`crosstalk worker` over the fake engine, as a process of its own: `python -m tests.jobs.worker_process LOG DELAY_MS`.
+"""`crosstalk worker` over the fake engine: what a process that the tests kill, freeze and drain runs.
 
 Every computed answer is a line in LOG. A window with a sample as loud as `LOUD` ends the process ("poison").
-While there is a file `LOG.hold`, nothing is answered.
+While there is a file `LOG.hold`, the step that it names is not answered; `LOG.held.PID` says that this process waits.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ import numpy as np
 from app.cli.main import main
 from app.engine.wire import dump_request, dump_window
 from tests.engine.fake_worker import fake_engine
-from tests.jobs.harness import LOUD
+
+LOUD = 0.97
+"""A sample as loud as this ends the process."""
 
 
 class LoggedEngine:
@@ -26,6 +28,7 @@ class LoggedEngine:
     def __init__(self, inner, path: str, delay_s: float) -> None:
         self._inner = inner
         self._hold = Path(f"{path}.hold")
+        self._held = Path(f"{path}.held.{os.getpid()}")
         self._log = os.open(path, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
         self._delay_s = delay_s
         self.spec = inner.spec
@@ -41,7 +44,8 @@ class LoggedEngine:
 
     async def _answer(self, step, message, item, ask):
         await asyncio.sleep(self._delay_s)
-        while self._hold.exists():  # noqa: ASYNC110 - told by another process
+        while self._hold.exists() and self._hold.read_text() == step:
+            self._held.touch()
             await asyncio.sleep(0.02)
         if float(np.max(item.samples, initial=0)) > LOUD - 0.01:
             os._exit(9)
@@ -50,10 +54,16 @@ class LoggedEngine:
         return answer
 
 
-async def build(_settings):
-    """What `main` builds in place of the models."""
-    return LoggedEngine(fake_engine(), sys.argv[1], int(sys.argv[2]) / 1000)
+def run(computed: str, delay_ms: int, environment: dict[str, str], log: str) -> None:
+    """The whole life of the process. computed: where every answer is written down; log: takes what it says."""
+    said = os.open(log, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
+    for stream in (sys.stdout, sys.stderr):
+        os.dup2(said, stream.fileno())
+    for name in [name for name in os.environ if name.startswith("CROSSTALK_")]:
+        del os.environ[name]
+    os.environ |= environment
 
+    async def build(_settings):
+        return LoggedEngine(fake_engine(), computed, delay_ms / 1000)
 
-if __name__ == "__main__":
     raise SystemExit(main(["worker"], build))

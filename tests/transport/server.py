@@ -39,9 +39,11 @@ def wav(samples=None, rate: int = 16_000) -> bytes:
     return buffer.getvalue()
 
 
-def settings(tmp_path, server=None, limits=None, live=None) -> Settings:
-    """Defaults but for what is given; sessions are not refused by measure, as test machines are busy."""
+def settings(tmp_path, server=None, limits=None, live=None, **groups) -> Settings:
+    """Defaults but for what is given; groups: further ones, ready made. Sessions are not refused by measure, as test
+    machines are busy."""
     return Settings(
+        **groups,
         data_dir=tmp_path / "data",
         server=ServerGroup(**(server or {})),
         limits=LimitsGroup(**(limits or {})),

@@ -18,6 +18,8 @@ CLIENT_FAULTS = (
     errors.JobStateInvalid,
     errors.RevisionConflict,
     errors.SpeakerNotFound,
+    errors.UploadConflict,
+    errors.UploadNotFound,
 )
 """What another request would do better; everything else is the server's."""
 

@@ -68,10 +68,10 @@ class Clock {
 const ramp = (from, count) => Int16Array.from({ length: count }, (_, i) => from + i);
 const numbers = (from, to) => Array.from({ length: to - from }, (_, i) => from + i);
 
-function session(rules = {}, start = {}) {
+function session(rules = {}, start = {}, explain = undefined) {
   Socket.all = [];
   const clock = new Clock();
-  const client = new LiveClient({ url: "ws://x/v1/live", start, rules, WebSocket: Socket, timers: clock });
+  const client = new LiveClient({ url: "ws://x/v1/live", start, rules, WebSocket: Socket, timers: clock, explain });
   const events = [];
   for (const type of ["ready", "final", "speakers", "partial", "state", "failed", "done", "lag"]) {
     client.addEventListener(type, ({ detail }) => events.push([type, detail]));
@@ -222,6 +222,38 @@ test("a server that says nothing is given up, before and after it stands", () =>
   assert.equal(client.state, "open");
   clock.go(1);
   assert.equal(client.state, "lost");
+});
+
+test("a refused connection is explained, and tried again when the server says", async () => {
+  let full = { code: "overloaded", message: "it holds 2 sessions", retry_in_s: 10 };
+  const { socket, client, clock, of } = session({}, {}, async () => full);
+  socket().lose();
+  await null;
+  const { code, reason, retry_in_s, stood } = of("state").at(-1);
+  assert.deepEqual({ code, reason, retry_in_s, stood }, { code: "overloaded", reason: "it holds 2 sessions", retry_in_s: 10, stood: false });
+  clock.go(9_999);
+  assert.equal(Socket.all.length, 1);
+  clock.go(1);
+  assert.equal(Socket.all.length, 2);
+  assert.equal(of("state").at(-1).code, "overloaded");
+  full = null;
+  socket().lose();
+  await null;
+  assert.ok(of("state").at(-1).retry_in_s < 10);
+  clock.go(10_000);
+  socket().ready();
+  assert.equal(client.state, "open");
+  socket().lose(4005);
+  assert.equal(of("state").at(-1).code, undefined);
+});
+
+test("a server that lets in and then has no room is full as well", () => {
+  const { socket, of } = session();
+  socket().onopen();
+  socket().say("error", 0, { code: "overloaded", message: "it holds 2 sessions; try again later", fatal: true });
+  socket().lose(4005, "overloaded");
+  const { code, reason, stood } = of("state").at(-1);
+  assert.deepEqual({ code, reason, stood }, { code: "overloaded", reason: "it holds 2 sessions; try again later", stood: false });
 });
 
 test("goaway moves on at once", () => {

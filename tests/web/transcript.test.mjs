@@ -75,6 +75,20 @@ test("clocks and words", () => {
   assert.equal(words({ state: "failed", code: "unheard_of", message: "because" }).text, "Stopped: because");
 });
 
+test("a full server is said to be full, and when it is asked again", () => {
+  const full = { state: "lost", code: "overloaded", reason: "it holds 2 sessions", stood: false, retry_in_s: 10 };
+  assert.equal(words(full).text, "The server is full (it holds 2 sessions). Trying again in 10 s. Your sound is kept.");
+  assert.match(words({ ...full, code: "not_ready", reason: "" }).text, /^The server is not ready. Trying again in 10 s/);
+});
+
+test("sound that is lost is said while it is, whatever else there is to say", () => {
+  for (const state of ["open", "lost", "connecting"]) {
+    assert.match(words({ state, losing: true, lost_s: 12.4, lag_s: 9 }).text, /what is said now is lost \(12 s so far\)$/);
+    assert.equal(words({ state, losing: true, lost_s: 12.4 }).tone, "bad");
+  }
+  assert.equal(words({ state: "open", losing: false, lost_s: 12.4 }).text, "Listening");
+});
+
 function meeting() {
   const transcript = new Transcript();
   transcript.take(final("a", 0, 0.0004, 2.04, "Shall we start?"));

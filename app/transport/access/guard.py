@@ -20,6 +20,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from app.access import Access, Identity
 from app.access.types import ANYBODY
 from app.errors import CrosstalkError, StoreError
+from app.observers import Observer, Unobserved
 from app.transport.access import refusals
 from app.transport.access.bodies import limited
 from app.transport.access.credentials import credentials_of, take_token
@@ -49,9 +50,10 @@ def access_of(connection: HTTPConnection) -> Access:
 class Guard:
     """See the module."""
 
-    def __init__(self, app: ASGIApp, rules: GuardRules) -> None:
+    def __init__(self, app: ASGIApp, rules: GuardRules, observer: Observer | None = None) -> None:
         self._app = app
         self._rules = rules
+        self._observer = observer or Unobserved()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Let it pass, or answer it."""
@@ -63,7 +65,8 @@ class Guard:
             try:
                 need, who, params = await self._admit(scope, token, stack)
             except (CrosstalkError, HttpProblem) as error:
-                await refusals.refuse(scope, receive, send, error)
+                code = await refusals.refuse(scope, receive, send, error)
+                self._observer.error("http", code)
                 return
             scope.setdefault("state", {})["identity"] = who
             if scope["type"] == "http" and not need.sound:

@@ -61,6 +61,7 @@ NEEDS: Mapping[str, Mapping[str, Need]] = {
     "/static/{name:path}": {"GET": _PUBLIC},
     "/healthz": {"GET": _PUBLIC},
     "/readyz": {"GET": _PUBLIC},
+    "/metrics": {"GET": _ADMIN},
     "/openapi.json": {"GET": _PUBLIC},
     "/docs": {"GET": _PUBLIC},
     "/docs/oauth2-redirect": {"GET": _PUBLIC},
@@ -77,6 +78,13 @@ NEEDS: Mapping[str, Mapping[str, Need]] = {
     "/v1/recordings/{recording_id}/audio": {"GET": _READ},
     "/v1/recordings/{recording_id}/events": {"GET": _FOLLOW},
     "/v1/recordings/{recording_id}/deliveries": {"GET": _READ},
+    "/v1/uploads": {"OPTIONS": _PUBLIC, "POST": Need(Scope.TRANSCRIBE, sound=True, audit="upload.create")},
+    "/v1/uploads/{upload_id}": {
+        "GET": Need(Scope.TRANSCRIBE),
+        # Not in the audit log: a file may come in thousands of parts, and its beginning and end are there.
+        "PATCH": Need(Scope.TRANSCRIBE, sound=True),
+        "DELETE": _write("upload.delete"),
+    },
     "/v1/speakers": {"GET": _READ, "POST": _write("speaker.create")},
     "/v1/speakers/{speaker_id}": {"DELETE": _write("speaker.delete")},
     "/v1/live": {SOCKET: Need(Scope.LIVE, sound=True, stream=True)},

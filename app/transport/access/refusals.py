@@ -18,14 +18,15 @@ _DEEPGRAM = {
 }
 
 
-async def refuse(scope: Scope, receive: Receive, send: Send, error: Exception) -> None:
-    """Answer a request or the handshake of a socket."""
+async def refuse(scope: Scope, receive: Receive, send: Send, error: Exception) -> str:
+    """Answer a request or the handshake of a socket; the code that was told."""
     problem = problem_of(error)
     if scope["type"] == "http":
         await problem.response()(scope, receive, send)
-        return
+        return problem.code
     response = deepgram(problem) if scope["path"] == "/v1/listen" else problem.response()
     await WebSocket(scope, receive, send).send_denial_response(response)
+    return problem.code
 
 
 def deepgram(problem: Problem) -> Response:

@@ -30,6 +30,7 @@ from starlette.websockets import WebSocketDisconnect, WebSocketState
 from app.audio.limits import AudioLimits
 from app.audio.pcm import RawFormat, RawStream
 from app.audio.stream import ContainerStream, Gap
+from app.context import working_for
 from app.core.times import to_samples, to_seconds
 from app.core.types import Frames
 from app.errors import AudioEmpty, CrosstalkError, InputError
@@ -94,7 +95,7 @@ async def listen(websocket: WebSocket) -> None:
     if service.hub.full:
         await _deny(websocket, HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "This server has no room.", request_id)
         return
-    with service.hub.guests.stay() as guest:
+    with service.hub.guests.stay() as guest, working_for(session_id=request_id):
         try:
             await websocket.accept(subprotocol, headers=[(b"dg-request-id", request_id.encode())])
             await _Listener(websocket, service, options, sound, request_id).run(guest)
@@ -154,9 +155,11 @@ class _Listener:
         except WebSocketDisconnect:
             return
         except CrosstalkError as error:
+            self._service.hub.observer.error("listen", error.code)
             _log.warning("a listener's session failed: %s [%s]", error.message, error.code, exc_info=error)
             await self._close(1011, f"{error.code}: {error.message}")
         except Exception:  # noqa: BLE001 - the edge of a live session: the client is told, the log says why
+            self._service.hub.observer.error("listen", "internal_error")
             _log.exception("a listener's session failed")
             await self._close(1011, "internal_error")
 

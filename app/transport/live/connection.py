@@ -16,6 +16,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from app.audio.limits import AudioLimits
 from app.audio.pcm import RawFormat, RawStream
 from app.audio.stream import ContainerStream, Gap, Heard
+from app.context import working_for
 from app.core.times import SAMPLE_RATE, to_seconds
 from app.errors import CrosstalkError, InputError, LimitReached, OptionInvalid, Overloaded, SpeakerNotFound
 from app.transport.live import messages as wire
@@ -98,6 +99,10 @@ class Connection:
                 await self._repeat_end(found, token, have)
                 return
             room = found
+        with working_for(session_id=room.record.id):
+            await self._inside(room, start, token, have)
+
+    async def _inside(self, room: Room, start: wire.Start, token: str, have: int) -> None:
         room.attach(self._mailbox)
         try:
             begin = room.session.received_samples
@@ -138,6 +143,7 @@ class Connection:
             return
 
     def _tell_end(self, ended: Ended, room: Room) -> None:
+        self._hub.observer.error("live", ended.problem.code)
         problem = ended.problem.model_copy(update={"revision": room.revision})
         self._mailbox.put(Letter(problem.text()))
         self._mailbox.close(ended.close, problem.code)
@@ -282,6 +288,7 @@ class Connection:
         await self._close(1000, "done")
 
     async def _refuse(self, ended: Ended) -> None:
+        self._hub.observer.error("live", ended.problem.code)
         try:
             await self._say(ended.problem)
             await self._close(ended.close, ended.problem.code)

@@ -15,10 +15,12 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from app.context import working_for
 from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
+from app.observers import Observer, Unobserved
 from app.options import hotwords, language_code, speaker_count
 from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
@@ -59,6 +61,8 @@ class LiveHub:
     def __init__(
         self, open_session: OpenSession, store: LiveStore, limits: LiveLimits, voices: Voices | None = None
     ) -> None:
+        self.observer: Observer = Unobserved()
+        """Is told of lag and errors, by sessions that begin from then on."""
         self._open_session = open_session
         self._voices = voices or no_voices
         self.guests = Guests()
@@ -80,6 +84,11 @@ class LiveHub:
     def sessions(self) -> int:
         """Sessions held here, those of `guests` and those that wait for their client included."""
         return len(self._rooms) + self._opening + len(self.guests)
+
+    @property
+    def backlog_samples(self) -> int:
+        """Sound that waits to be worked on, of the session where most waits. From any thread."""
+        return max((room.session.ahead_samples for room in tuple(self._rooms.values())), default=0)
 
     @property
     def full(self) -> bool:
@@ -203,16 +212,17 @@ class LiveHub:
             raise Overloaded(f"{reason}; try again later")
 
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
-        session = self._open_session(options, snapshot)
-        await session.__aenter__()
-        room = Room(session, record, self.store, self.limits)
-        try:
-            await room.restore()
-        except BaseException:
-            await session.aclose()
-            raise
-        self._rooms[record.id] = room
-        task = asyncio.create_task(self._live(room), name=f"live-{record.id}")
+        with working_for(session_id=record.id):
+            session = self._open_session(options, snapshot)
+            await session.__aenter__()
+            room = Room(session, record, self.store, self.limits, self.observer)
+            try:
+                await room.restore()
+            except BaseException:
+                await session.aclose()
+                raise
+            self._rooms[record.id] = room
+            task = asyncio.create_task(self._live(room), name=f"live-{record.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return room

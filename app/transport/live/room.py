@@ -20,6 +20,7 @@ from app.core.types import Segment
 from app.errors import CrosstalkError
 from app.live import updates as core
 from app.live.session import LiveSession
+from app.observers import Observer, Unobserved
 from app.transport.live import messages as wire
 from app.transport.live.limits import LiveLimits
 from app.transport.live.mailbox import Letter, Mailbox
@@ -42,8 +43,16 @@ class Secrets:
 class Room:
     """Owns the driver of one session. `run` is its life; `attach` and `detach` come and go with connections."""
 
-    def __init__(self, session: LiveSession, record: Record, store: LiveStore, limits: LiveLimits) -> None:
+    def __init__(
+        self,
+        session: LiveSession,
+        record: Record,
+        store: LiveStore,
+        limits: LiveLimits,
+        observer: Observer | None = None,
+    ) -> None:
         self.session = session
+        self._observer = observer or Unobserved()
         self.record = record
         self._store = store
         self._limits = limits
@@ -239,6 +248,7 @@ class Room:
         mailbox.close(close, code)
 
     def _end(self, code: str, message: str, close: int) -> None:
+        self._observer.error("live", code)
         if self._client is not None:
             self._send_away(self._client, code, message, close)
         for mailbox in self._viewers:
@@ -292,6 +302,8 @@ class Room:
 
     def _tell_lag(self, now_s: float) -> None:
         behind_s = max(0, self.session.received_samples - self._written) / SAMPLE_RATE
+        if not self.session.stopped:
+            self._observer.live_lag(behind_s)
         if behind_s > self._limits.lag_limit_s:
             if self._lag_told_s is None or now_s - self._lag_told_s >= _LAG_EVERY_S:
                 self._lag_told_s = now_s

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.times import to_seconds
-from app.jobs.types import Delivery, Job, JobState, KnownSpeaker, Revision
+from app.jobs.types import Delivery, DeliveryState, Job, JobState, KnownSpeaker, Revision
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 _SpeakerId = Annotated[int, Field(ge=0, le=10_000)]
@@ -95,7 +95,7 @@ class RevisionList(BaseModel):
 
 
 class DeliveryBody(BaseModel):
-    """One message to a webhook."""
+    """One message to a webhook. status, error: of the last try; next_at: when it is tried again, null = never."""
 
     id: str
     event: str
@@ -103,6 +103,7 @@ class DeliveryBody(BaseModel):
     attempts: int
     status: int | None
     error: str
+    next_at: float | None
     created_at: float
     updated_at: float
 
@@ -185,6 +186,7 @@ def delivery_body(it: Delivery) -> DeliveryBody:
         attempts=it.attempts,
         status=it.status,
         error=it.error,
+        next_at=it.next_at if it.state is DeliveryState.PENDING else None,
         created_at=it.created_at,
         updated_at=it.updated_at,
     )

@@ -5,19 +5,32 @@ from __future__ import annotations
 import mimetypes
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 from app.audio import AudioLimits, open_recording
 from app.core.times import SAMPLE_RATE
-from app.errors import OptionInvalid
+from app.errors import OptionInvalid, UploadNotFound, UploadUsed
 from app.jobs.store import Store
-from app.jobs.types import DEFAULT_PRIORITY, HIGHEST_PRIORITY, LOWEST_PRIORITY, Job, JobOptions, NewJob
+from app.jobs.types import (
+    DEFAULT_PRIORITY,
+    ENDS,
+    HIGHEST_PRIORITY,
+    LOWEST_PRIORITY,
+    TOLD,
+    Job,
+    JobOptions,
+    JobState,
+    NewJob,
+)
 from app.jobs.webhooks import WebhookRules, check_webhook
 from app.options import Asked, session_options
 from app.transport.uploads import FILE_FIELD, Form
 
 MAX_NAME_CHARACTERS = 255
+UPLOAD_FIELD = "upload"
 _ONCE = (
+    UPLOAD_FIELD,
     "language",
     "num_speakers",
     "min_speakers",
@@ -27,7 +40,7 @@ _ONCE = (
     "priority",
     "webhook",
 )
-_LISTS = ("hotwords", "known_speakers")
+_LISTS = ("hotwords", "known_speakers", "events")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,39 +52,80 @@ class Serving:
     tenant: str = ""
 
 
-def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: str | None) -> tuple[Job, bool]:
-    """Store the form's file and queue it; (job, whether it is new). Blocks; the file is gone from where it was.
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What is asked for, checked. key: the same key and the same content give the same recording."""
 
-    Raises OptionInvalid, WebhookRefused, IdempotencyConflict, StoreError, OutputError, and what the recording
-    raises.
+    options: JobOptions
+    priority: int
+    tenant: str
+    key: str | None
+
+
+def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: str | None) -> tuple[Job, bool]:
+    """Store the form's file, or that of the upload it names, and queue it; (job, whether it is new). Blocks.
+
+    The form's file is gone from where it was. Raises OptionInvalid, WebhookRefused, IdempotencyConflict, StoreError,
+    OutputError, UploadNotFound, UploadConflict, and what the recording raises.
     """
-    if form.file is None:
-        raise OptionInvalid("the request holds no file", param=FILE_FIELD)
+    once, lists = _fields(form)
+    if form.file is None and UPLOAD_FIELD not in once:
+        raise OptionInvalid("the request holds no file, and names no upload", param=FILE_FIELD)
+    if form.file is not None and UPLOAD_FIELD in once:
+        raise OptionInvalid("the request holds a file and names an upload; one of them, please", param=UPLOAD_FIELD)
     if key is not None and not re.fullmatch(r"[\x21-\x7e]{1,255}", key):
         raise OptionInvalid("a key has 1 to 255 printable characters", param="Idempotency-Key")
-    once, lists = _fields(form)
-    decoder, webhooks = serving.decoder, serving.webhooks
-    options, priority = _options(once, lists), _number(once, "priority")
-    if options.decoder not in (None, decoder):
-        raise OptionInvalid(f"this server's decoder is {decoder}, not {options.decoder!r}", param="decoder")
-    if options.webhook is not None:
-        check_webhook(options.webhook, webhooks)
-    if options.known_speakers:
-        store.speakers.voices(serving.tenant, options.known_speakers)
-    name = file_name(form.file_name)
-    with open_recording(form.file, limits) as recording:
+    wanted = _wanted(store, once, lists, serving, key)
+    if form.file is not None:
+        return _queue_file(store, limits, form.file, file_name(form.file_name), wanted)
+    return _queue_upload(store, limits, once[UPLOAD_FIELD], wanted)
+
+
+def _queue_upload(store: Store, limits: AudioLimits, upload_id: str, wanted: Wanted) -> tuple[Job, bool]:
+    """An upload makes one recording, however often it is asked for."""
+    if not re.fullmatch(r"upl_[0-9a-f]{32}", upload_id):
+        raise UploadNotFound("there is no such upload", param=UPLOAD_FIELD)
+    upload = store.uploads.get(upload_id, wanted.tenant)
+    if upload.job_id is not None:
+        job = store.jobs.get(upload.job_id, wanted.tenant)
+        if (job.options, job.priority) != (wanted.options, wanted.priority):
+            raise UploadUsed(f"recording {job.id} was made of the upload, with other options", param=UPLOAD_FIELD)
+        return job, False
+    # No client can send a key with a space, so this one is the upload's alone.
+    alone = replace(wanted, key=wanted.key or f"upload {upload.id}")
+    with store.uploads.whole(upload) as path:
+        job, made = _queue_file(store, limits, path, upload.file_name, alone)
+    store.uploads.used(upload.id, job.id)
+    return job, made
+
+
+def _queue_file(store: Store, limits: AudioLimits, file: Path, name: str, wanted: Wanted) -> tuple[Job, bool]:
+    with open_recording(file, limits) as recording:
         duration_s = recording.info.duration_s
     new = NewJob(
-        blob=store.blobs.put_file(form.file),
+        blob=store.blobs.put_file(file),
         file_name=name,
         media_type=mimetypes.guess_type(name)[0] or "application/octet-stream",
-        options=options,
-        priority=DEFAULT_PRIORITY if priority is None else priority,
+        options=wanted.options,
+        priority=wanted.priority,
         duration=None if duration_s is None else round(duration_s * SAMPLE_RATE),
-        idempotency_key=key,
-        tenant=serving.tenant,
+        idempotency_key=wanted.key,
+        tenant=wanted.tenant,
     )
     return store.jobs.create(new)
+
+
+def _wanted(
+    store: Store, once: Mapping[str, str], lists: Mapping[str, tuple[str, ...]], serving: Serving, key: str | None
+) -> Wanted:
+    options, priority = _options(once, lists), _number(once, "priority")
+    if options.decoder not in (None, serving.decoder):
+        raise OptionInvalid(f"this server's decoder is {serving.decoder}, not {options.decoder!r}", param="decoder")
+    if options.webhook is not None:
+        check_webhook(options.webhook, serving.webhooks)
+    if options.known_speakers:
+        store.speakers.voices(serving.tenant, options.known_speakers)
+    return Wanted(options, DEFAULT_PRIORITY if priority is None else priority, serving.tenant, key)
 
 
 def file_name(given: str) -> str:
@@ -115,7 +169,19 @@ def _options(once: Mapping[str, str], lists: Mapping[str, tuple[str, ...]]) -> J
         decoder=once.get("decoder"),
         channels_as_speakers=channels == "true",
         webhook=once.get("webhook"),
+        events=_events(lists["events"], once.get("webhook")),
     )
+
+
+def _events(given: tuple[str, ...], webhook: str | None) -> tuple[JobState, ...]:
+    if not given:
+        return ENDS
+    if webhook is None:
+        raise OptionInvalid("events are told to a webhook, and none is named", param="events")
+    unknown = set(given).difference(TOLD)
+    if unknown:
+        raise OptionInvalid(f"unknown event {min(unknown)[:60]!r}; known: {', '.join(TOLD)}", param="events")
+    return tuple(state for state in TOLD if state in given)
 
 
 def _number(once: Mapping[str, str], name: str) -> int | None:
@@ -131,12 +197,16 @@ def _form_schema() -> dict[str, object]:
     text, whole = {"type": "string"}, {"type": "integer"}
     several = {"type": "array", "items": text}
     properties: dict[str, object] = {FILE_FIELD: {"type": "string", "format": "binary"}}
+    properties |= {UPLOAD_FIELD: text | {"description": "Instead of the file: the id of an upload in parts."}}
     properties |= {"webhook": text, "language": text, "decoder": text, "channels_as_speakers": {"type": "boolean"}}
     properties |= {f"{kind}_speakers": whole | {"minimum": 1, "maximum": 64} for kind in ("num", "min", "max")}
     properties |= {"priority": whole | {"minimum": LOWEST_PRIORITY, "maximum": HIGHEST_PRIORITY}}
     properties |= dict.fromkeys(_LISTS, several)
-    return {"type": "object", "required": [FILE_FIELD], "properties": properties, "additionalProperties": False}
+    properties |= {"events": {"type": "array", "items": text | {"enum": [*TOLD]}}}
+    one_of = [{"required": [FILE_FIELD]}, {"required": [UPLOAD_FIELD]}]
+    return {"type": "object", "properties": properties, "oneOf": one_of, "additionalProperties": False}
 
 
-REQUEST = {"requestBody": {"required": True, "content": {"multipart/form-data": {"schema": _form_schema()}}}}
+_FORMS = ("multipart/form-data", "application/x-www-form-urlencoded")
+REQUEST = {"requestBody": {"required": True, "content": {kind: {"schema": _form_schema()} for kind in _FORMS}}}
 """The request's form; it is read as a stream, so FastAPI cannot find out by itself."""

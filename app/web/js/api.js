@@ -81,3 +81,20 @@ export async function upload(file, fields, onProgress, begun) {
     sending.send(form);
   });
 }
+
+/**
+ * Why a socket was refused: {code: "overloaded" | "not_ready", message, retry_in_s}, or null for a server that is well or
+ * does not answer.
+ */
+export async function whyRefused() {
+  try {
+    const answer = await fetch("/readyz", { cache: "no-store" });
+    if (answer.status !== 503) return null;
+    const { status, reason } = await answer.json();
+    if (status === "full" && !reason) return null; // recordings wait, live sessions do not
+    const retry_in_s = Number(answer.headers.get("Retry-After")) || 0;
+    return { code: status === "full" ? "overloaded" : "not_ready", message: reason, retry_in_s };
+  } catch {
+    return null;
+  }
+}

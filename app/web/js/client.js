@@ -54,16 +54,20 @@ export function waitBefore(failures, rules, random = Math.random) {
 
 export class LiveClient extends EventTarget {
   /**
-   * @param {{url: string, start?: object, rules?: object, WebSocket?: Function, timers?: object, authorize?: Function}} options
+   * @param {{url: string, start?: object, rules?: object, WebSocket?: Function, timers?: object, authorize?: Function,
+   *   explain?: Function}} options
    *   `start`: fields of the start message besides type, version, audio and resume; `timers`: {set, clear, random};
-   *   `authorize`: resolves to a connection's subprotocols (its token), [] where there are no keys
+   *   `authorize`: resolves to a connection's subprotocols (its token), [] where there are no keys; `explain`: asked
+   *   when a connection was refused, resolves to {code, message, retry_in_s}, or null for a server that is well
    */
-  constructor({ url, start = {}, rules = {}, WebSocket: Socket, timers, authorize }) {
+  constructor({ url, start = {}, rules = {}, WebSocket: Socket, timers, authorize, explain }) {
     super();
     this._url = url;
     this._options = start;
     this._rules = { ...DEFAULT_RULES, ...rules };
     this._authorize = authorize;
+    this._explain = explain;
+    this._refusal = null;
     this._Socket = Socket ?? globalThis.WebSocket;
     this._timers = timers ?? {
       set: (call, ms) => setTimeout(call, ms),
@@ -166,7 +170,8 @@ export class LiveClient extends EventTarget {
   }
 
   _connect() {
-    this._become(this.session ? "lost" : "connecting");
+    if (this.session || this._failures > 0) this._become("lost", this._standing());
+    else this._become("connecting");
     if (!this._authorize) return this._open([]);
     const attempt = {};
     this._attempt = attempt;
@@ -184,9 +189,13 @@ export class LiveClient extends EventTarget {
     this._stands = false;
     this._problem = null;
     this._watch("answer", this._rules.answer_ms);
-    socket.onopen = () => socket === this._socket && socket.send(JSON.stringify(this._startMessage()));
+    let opened = false;
+    socket.onopen = () => {
+      opened = true;
+      if (socket === this._socket) socket.send(JSON.stringify(this._startMessage()));
+    };
     socket.onmessage = ({ data }) => socket === this._socket && this._receive(data);
-    socket.onclose = ({ code, reason }) => socket === this._socket && this._closed(code, reason);
+    socket.onclose = ({ code, reason }) => socket === this._socket && this._closed(code, reason, opened);
     socket.onerror = () => {}; // a close follows, and says what there is to say
   }
 
@@ -249,6 +258,7 @@ export class LiveClient extends EventTarget {
     this._unsent = [...this._unanswered];
     this._stands = true;
     this._failures = 0;
+    this._refusal = null;
     this._cancel("answer");
     this._watch("silence", this._rules.silence_ms);
     this._become(this.stopping ? "stopping" : "open");
@@ -289,19 +299,44 @@ export class LiveClient extends EventTarget {
     for (const resolve of waiters) resolve();
   }
 
-  _closed(code, reason) {
+  _closed(code, reason, opened) {
     if (this._over) return;
-    const why = reason || this._problem?.message || "";
-    if (code in FATAL_CLOSES) this._fail(this._problem?.code ?? FATAL_CLOSES[code], why || `closed with ${code}`);
-    else this._lost(why);
+    const why = this._problem?.message || reason || "";
+    if (code in FATAL_CLOSES) return this._fail(this._problem?.code ?? FATAL_CLOSES[code], why || `closed with ${code}`);
+    if (this._problem?.code === "overloaded") this._refusal = { code: "overloaded", message: why };
+    else if (opened) this._refusal = null;
+    this._lost(why);
+    if (!opened && this._explain) this._ask(this._failures);
+    return undefined;
+  }
+
+  /** A browser does not tell why a socket was refused; the server does, when it is asked. */
+  async _ask(failures) {
+    const refusal = await this._explain();
+    if (this.state !== "lost" || this._failures !== failures) return;
+    this._refusal = refusal;
+    if (refusal?.retry_in_s && this._pending.retry !== undefined) this._retryIn(refusal.retry_in_s * 1000);
+    if (refusal) this._become("lost", this._standing());
   }
 
   _lost(reason, failures = this._failures) {
     this._drop();
     this._failures = failures + 1;
-    const wait = waitBefore(this._failures, this._rules, this._timers.random);
-    this._become("lost", { reason, retry_in_s: wait / 1000, stood: this.session !== null });
-    this._later("retry", wait, () => this._connect());
+    this._retryIn(waitBefore(this._failures, this._rules, this._timers.random));
+    const standing = this._standing();
+    this._become("lost", { ...standing, reason: reason || standing.reason || "" });
+  }
+
+  /** What there is to say of a connection that does not stand. */
+  _standing() {
+    const { code, message } = this._refusal ?? {};
+    return { code, reason: message, retry_in_s: this._wait_s, stood: this.session !== null };
+  }
+
+  _retryIn(ms) {
+    this._cancel("retry");
+    this._wait_s = ms / 1000;
+    this._later("retry", ms, () => this._connect());
   }
 
   _drop() {

@@ -1,12 +1,14 @@
 /** The live page: puts the session (or the viewer), the transcript and the controls together. */
 
 import { liveProtocols } from "./access.js";
+import { whyRefused } from "./api.js";
 import { Captions } from "./captions.js";
 import { LiveClient } from "./client.js";
 import { download, make, nameButton, setHue } from "./dom.js";
 import { Follow } from "./follow.js";
 import { FORMATS } from "./formats.js";
 import { LANGUAGES } from "./languages.js";
+import { RATE_HZ } from "./sound.js";
 import { Microphone, SoundFile, SourceProblem } from "./sources.js";
 import { Timeline } from "./timeline.js";
 import { clock, Transcript } from "./transcript.js";
@@ -22,8 +24,8 @@ class Page {
     this.transcript = new Transcript();
     this.state = { state: "idle" };
     this.lag_s = 0;
-    this.taken_s = 0;
     this.lost_samples = 0;
+    this.losing = false;
     this.captions = new Captions($("captions"), this.transcript, {
       onRename: role === "viewer" ? null : (speaker, name) => this.rename(speaker, name),
     });
@@ -72,7 +74,8 @@ class Page {
   }
 
   showState() {
-    const live = { lag_s: this.lag_s, unsent_s: this.client?.waiting_s, microphone: this.source instanceof Microphone };
+    const lost = { losing: this.losing, lost_s: this.lost_samples / RATE_HZ };
+    const live = { lag_s: this.lag_s, unsent_s: this.client?.waiting_s, microphone: this.source instanceof Microphone, ...lost };
     const said = this.role === "viewer" ? describeViewer(this.state) : describe({ ...this.state, ...live });
     if ($("status-text").textContent !== said.text) $("status-text").textContent = said.text;
     $("status").dataset.tone = said.tone;
@@ -145,7 +148,8 @@ class SessionPage extends Page {
     this.fast = fast;
     this.language = options.language;
     $("mute").hidden = !(source instanceof Microphone);
-    this.client = new LiveClient({ url: `${location.origin.replace(/^http/, "ws")}/v1/live`, start: options, authorize: liveProtocols });
+    const url = `${location.origin.replace(/^http/, "ws")}/v1/live`;
+    this.client = new LiveClient({ url, start: options, authorize: liveProtocols, explain: whyRefused });
     this.listen(this.client);
     this.client.addEventListener("ready", ({ detail }) => {
       this.shared = `${location.origin}/#view=${encodeURIComponent(detail.session)}&share=${encodeURIComponent(detail.share)}`;
@@ -169,16 +173,18 @@ class SessionPage extends Page {
   /** A piece from the microphone. */
   sound(samples) {
     const taken = this.client.send(samples);
-    if (taken < samples.length && !this.client.stopping && this.state.state === "lost") {
-      this.lost_samples += samples.length - taken;
-      const lost_s = Math.round(this.lost_samples / 16000);
-      $("status-text").textContent = `Connection lost for so long that sound is being lost (${lost_s} s so far)`;
-    }
+    if (this.client.stopping || samples.length === 0) return;
+    const losing = taken < samples.length;
+    this.lost_samples += samples.length - taken;
+    if (losing === this.losing) return;
+    this.losing = losing;
+    if (!losing) toast(`${Math.round(this.lost_samples / RATE_HZ)} s of sound were lost, because nobody took them in time.`);
+    this.showState();
   }
 
   tick() {
     $("elapsed").textContent = clock(this.client.given_s);
-    if (this.lost_samples === 0 || this.state.state !== "lost") this.showState();
+    this.showState();
   }
 
   become(detail) {

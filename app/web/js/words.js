@@ -12,9 +12,18 @@ const FAILURES = {
 
 /**
  * {tone: "calm" | "good" | "warn" | "bad" | "done", text} for a state of the client.
- * `lag_s`: how far the captions are behind, when the server says that they are; `unsent_s`: sound waiting here.
+ * `lag_s`: how far the captions are behind, when the server says that they are; `unsent_s`: sound waiting here;
+ * `losing`, `lost_s`: whether sound finds no room here any more, and how much was lost so
  */
-export function describe({ state, reason, stood = true, code, message, lag_s = 0, unsent_s = 0, microphone = true }) {
+export function describe({ state, losing = false, lost_s = 0, ...rest }) {
+  if (losing && (state === "open" || state === "lost" || state === "connecting")) {
+    const why = state === "open" ? "The server takes sound too slowly" : "Connection lost for too long";
+    return { tone: "bad", text: `${why}: what is said now is lost (${Math.round(lost_s)} s so far)` };
+  }
+  return described({ state, ...rest });
+}
+
+function described({ state, reason, stood = true, code, message, retry_in_s = 0, lag_s = 0, unsent_s = 0, microphone = true }) {
   switch (state) {
     case "connecting":
       return { tone: "calm", text: "Connecting…" };
@@ -23,9 +32,12 @@ export function describe({ state, reason, stood = true, code, message, lag_s = 0
       if (unsent_s >= 3) return { tone: "warn", text: `Catching up: ${Math.round(unsent_s)} s of sound to send` };
       return { tone: "good", text: microphone ? "Listening" : "Transcribing" };
     case "lost": {
-      const kept = microphone ? " Your sound is kept." : "";
-      if (!stood) return { tone: "bad", text: `No session yet${reason ? ` (${reason})` : ": the server does not answer"}. Trying again…${kept}` };
-      return { tone: "bad", text: `Connection lost${reason ? ` (${reason})` : ""}. Trying again…${kept}` };
+      const when = code && retry_in_s >= 1 ? `Trying again in ${Math.round(retry_in_s)} s.` : "Trying again…";
+      const kept = `${when}${microphone ? " Your sound is kept." : ""}`;
+      if (code === "overloaded") return { tone: "bad", text: `The server is full${reason ? ` (${reason})` : ""}. ${kept}` };
+      if (code === "not_ready") return { tone: "bad", text: `The server is not ready${reason ? ` (${reason})` : ""}. ${kept}` };
+      if (!stood) return { tone: "bad", text: `No session yet${reason ? ` (${reason})` : ": the server does not answer"}. ${kept}` };
+      return { tone: "bad", text: `Connection lost${reason ? ` (${reason})` : ""}. ${kept}` };
     }
     case "stopping":
       return { tone: "calm", text: "Writing the last words…" };

@@ -22,6 +22,7 @@ from tests.transport.server import serving
 
 IDS = {
     "recording_id": "rec_" + "0" * 32,
+    "upload_id": "upl_" + "0" * 32,
     "speaker_id": "spk_" + "0" * 32,
     "session": "0123456789abcdef",
     "share_id": "shr_0123456789abcdef",
@@ -148,7 +149,7 @@ def test_a_key_opens_what_its_scopes_say(world, path, method):
 
 def test_every_change_is_in_the_audit_log_or_notes_itself():
     own = {("/v1/keys", "POST"), ("/v1/live/{session}/shares", "POST"), ("/v1/tokens", "POST")}
-    own |= {("/v1/audio/transcriptions", "POST")}
+    own |= {("/v1/audio/transcriptions", "POST"), ("/v1/uploads/{upload_id}", "PATCH")}
     changes = {(path, method) for path, method in ROUTES if method in ("POST", "PATCH", "PUT", "DELETE")}
     assert {it for it in changes if not NEEDS[it[0]][it[1]].audit} == own
 

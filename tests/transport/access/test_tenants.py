@@ -116,6 +116,20 @@ def test_a_recording_and_all_of_it_is_there_for_its_tenant_alone(world):
     assert theirs.headers["location"] != path
 
 
+def test_an_upload_in_parts_is_there_for_its_tenant_alone(world):
+    tus = {"Tus-Resumable": "1.0.0"}
+    data = wav()
+    made = world.one.post("/v1/uploads", headers=tus | {"Upload-Length": str(len(data))})
+    path, upload = made.headers["location"], made.json()["id"]
+    part = tus | {"Content-Type": "application/offset+octet-stream", "Upload-Offset": "0"}
+    for method in ("GET", "PATCH", "DELETE"):
+        answer = world.two.request(method, path, headers=part, content=data if method == "PATCH" else b"")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (404, "upload_not_found"), method
+    assert world.one.patch(path, headers=part, content=data).status_code == 204
+    assert world.two.post("/v1/recordings", data={"upload": upload}).status_code == 404
+    assert world.one.post("/v1/recordings", data={"upload": upload}).status_code == 202
+
+
 def test_a_voice_is_known_to_its_tenant_alone(world):
     path = world.one.post("/v1/recordings", files={"file": ("m.wav", wav())}).headers["location"]
     wait_until(lambda: world.one.get(path).json()["state"] == "succeeded", 60)

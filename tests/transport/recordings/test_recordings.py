@@ -1,39 +1,15 @@
-"""Recordings over HTTP against a real server with the fake engine, on SQLite."""
+"""Recordings over HTTP against a real server with the fake engine."""
 
 from __future__ import annotations
 
 import io
 import json
 
-import httpx2
 import pytest
 from docx import Document
 
-from tests.transport.server import TEXT, wait_until, wav
-
-
-@pytest.fixture
-def http(url):
-    with httpx2.Client(base_url=url, timeout=30) as it:
-        yield it
-
-
-def submit(http, name="meeting.wav", data=None, headers=None, **fields):
-    files = {"file": (name, wav() if data is None else data)}
-    return http.post("/v1/recordings", data=fields, files=files, headers=headers)
-
-
-def finished(http, **fields):
-    made = submit(http, **fields)
-    assert made.status_code == 202, made.text
-    path = made.headers["location"]
-    wait_until(lambda: http.get(path).json()["state"] not in ("queued", "running"), 60)
-    assert http.get(path).json()["state"] == "succeeded"
-    return path
-
-
-def code(response):
-    return response.status_code, response.json()["error"]["code"]
+from tests.transport.recordings.calls import code, finished, submit
+from tests.transport.server import TEXT, wav
 
 
 def test_from_upload_to_every_format_and_gone(http):
@@ -137,7 +113,3 @@ def test_a_voice_is_learnt_used_and_forgotten(http):
     assert "Maya" in http.get(f"{other}/transcript?format=txt").text
     assert http.delete(f"/v1/speakers/{made.json()['id']}").status_code == 204
     assert code(submit(http, known_speakers=made.json()["id"])) == (404, "speaker_not_found")
-
-
-def test_a_webhook_is_refused_without_a_secret(http):
-    assert code(submit(http, webhook="http://127.0.0.1/hook")) == (400, "webhook_refused")

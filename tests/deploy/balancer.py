@@ -1,0 +1,135 @@
+"""Replicas of `crosstalk serve` and Debian's nginx with the shipped configuration, as processes."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.deploy.places import NGINX, ROOT
+
+START_S = 120.0
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody has now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return listener.getsockname()[1]
+
+
+def nginx_program() -> str:
+    """nginx; fails the test where it is not installed."""
+    found = shutil.which("nginx", path=f"{os.environ.get('PATH', '')}:/usr/sbin")
+    if found is None:
+        pytest.fail("these tests need nginx (Debian: apt-get install nginx)")
+    return found
+
+
+def render(folder: Path, port: int, replicas: Sequence[int]) -> Path:
+    """The shipped configuration in a folder of its own: only the replicas, the port and the place of its files are
+    other ones."""
+    for source in NGINX.glob("*.conf"):
+        text = source.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("/tmp/", f"{folder}/")
+        (folder / source.name).write_text(text)
+    servers = "".join(f"    server 127.0.0.1:{it} max_fails=2 fail_timeout=2s;\n" for it in replicas)
+    upstream = f"upstream crosstalk {{\n    zone crosstalk 256k;\n    least_conn;\n{servers}    keepalive 64;\n}}\n"
+    (folder / "upstream.conf").write_text(upstream)
+    return folder / "nginx.conf"
+
+
+class Replica:
+    """A `crosstalk serve` process over the fake engine; it keeps its port from one life to the next."""
+
+    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+        self.port = free_port()
+        kept = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTALK_")}
+        self._environment = kept | {"PYTHONPATH": str(ROOT), "CROSSTALK_SERVER__PORT": str(self.port)} | environment
+        self._log = folder / f"replica-{self.port}.log"
+        self.start()
+
+    def start(self) -> None:
+        """Start; `wait_ready` says when it answers."""
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "tests.cli.fake_crosstalk", "serve"]
+            self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
+
+    def wait_ready(self) -> None:
+        """Until /readyz says so."""
+        wait_for(f"http://127.0.0.1:{self.port}/readyz", self.process, self._log)
+
+    def kill(self) -> None:
+        """As a machine that fails."""
+        self.process.kill()
+        self.process.wait(30)
+
+    def terminate(self) -> int:
+        """As an orchestrator that restarts it: the exit status."""
+        self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(60)
+
+    def log(self) -> str:
+        """All that it has said."""
+        return self._log.read_text()
+
+    def close(self) -> None:
+        """Gone, whatever it does."""
+        if self.process.poll() is None:
+            self.kill()
+
+
+class Balancer:
+    """nginx in front of replicas."""
+
+    def __init__(self, folder: Path, replicas: Sequence[int]) -> None:
+        self.port = free_port()
+        self._log = folder / "nginx.log"
+        self._folder = folder
+        folder.chmod(0o755)
+        config = render(folder, self.port, replicas)
+        command = [nginx_program(), "-p", str(folder), "-c", str(config), "-g", "daemon off;"]
+        with self._log.open("ab") as log:
+            self.process = subprocess.Popen(command, stderr=log, stdout=log)
+        wait_for(f"http://127.0.0.1:{self.port}/balancer/healthz", self.process, self._log)
+
+    @property
+    def url(self) -> str:
+        """Where clients go."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def live_url(self) -> str:
+        """Where live streams go."""
+        return f"ws://127.0.0.1:{self.port}/v1/live"
+
+    def log(self) -> str:
+        """All that it has said."""
+        return self._log.read_text()
+
+    def close(self) -> None:
+        """Stop at once."""
+        self.process.send_signal(signal.SIGTERM)
+        self.process.wait(30)
+
+
+def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Until the URL answers 200; fails with the log when the process ends or never does."""
+    deadline = time.monotonic() + START_S
+    while True:
+        try:
+            with urllib.request.urlopen(url, timeout=20) as answer:
+                if answer.status == 200:
+                    return
+        except OSError:
+            pass
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
