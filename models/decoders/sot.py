@@ -40,11 +40,13 @@ class SotRules:
 
     least_overlap: share of a turn in which others speak too, from which on the LLM writes it; others keep the first
         pass's words. 0 = every turn.
+    trust: how much surer than of the first pass's next token the LLM must be of another one, in nats, to write it.
     tokens_per_s, spare_tokens: a turn may have `spare_tokens + tokens_per_s * its seconds` tokens.
     max_batch: windows written at once.
     """
 
     least_overlap: float = 0.0
+    trust: float = 0.0
     tokens_per_s: float = 10.0
     spare_tokens: int = 16
     max_batch: int = 8
@@ -114,7 +116,8 @@ class SotDecoder:
             self.request(item, output.turns, places) if places else None
             for item, output, places in zip(inputs, first, chosen, strict=True)
         ]
-        written = iter(generate(self.model, [request for request in requests if request is not None]))
+        asked_for = [request for request in requests if request is not None]
+        written = iter(generate(self.model, asked_for, trust=self._rules.trust))
         results = []
         for item, output, places in zip(inputs, first, chosen, strict=True):
             asked, turns = [turn for turn in item.turns if turn.ask], list(output.turns)

@@ -109,6 +109,7 @@ def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser])
     evaluate.add_argument("--system", action="append", choices=(FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND, FREE), default=[])
     evaluate.add_argument("--limit", type=int, default=0, help="first windows only")
     evaluate.add_argument("--batch", type=int, default=4, help="windows written at once")
+    evaluate.add_argument("--trust", type=float, default=0.0, help="nats that the first pass's next token is ahead")
     evaluate.add_argument("--show", type=int, default=0, help="print what is written in so many windows")
     evaluate.add_argument("--out", type=Path, help="file for the table (Markdown)")
     _add_machine(evaluate)
@@ -260,7 +261,7 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     examples = load_examples(parsed.data, model, llm, 0)
     if parsed.limit:
         examples.windows = examples.windows[: parsed.limit]
-    evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch)
+    evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch, parsed.trust)
     table = render(evaluator.run(parsed.system or [FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND, FREE], say))
     say(table)
     if parsed.out:

@@ -69,12 +69,13 @@ Table = dict[str, dict[str, Score]]
 class Evaluator:
     """Writes held-out windows and scores what was written."""
 
-    def __init__(self, model: SotModel, examples: Examples, decode: Decode, batch: int = 4) -> None:
-        """decode: tokens to text; batch: windows written at once."""
+    def __init__(self, model: SotModel, examples: Examples, decode: Decode, batch: int = 4, trust: float = 0.0) -> None:
+        """decode: tokens to text; batch: windows written at once; trust: as in `generate`."""
         self._model = model
         self._examples = examples
         self._decode = decode
         self._batch = batch
+        self._trust = trust
         self._normal = make_normaliser()
         self._rules = SotRules()
 
@@ -138,7 +139,7 @@ class Evaluator:
     def _write(self, windows: Sequence[PreparedWindow], system: str) -> list[list[Answer | None]]:
         if system == FIRST_PASS:
             return [[None] * len(window.turns) for window in windows]
-        written = generate(self._model, [self._request(window, system) for window in windows])
+        written = generate(self._model, [self._request(window, system) for window in windows], trust=self._trust)
         return [list(answers) for answers in written]
 
     def _request(self, window: PreparedWindow, system: str) -> WindowRequest:

@@ -67,7 +67,7 @@ TURNS = (DecoderTurn(0, 2 * RATE, 4), DecoderTurn(RATE, 3 * RATE, 9), DecoderTur
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
-    def generate(_: object, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+    def generate(_: object, windows: Sequence[WindowRequest], trust: float = 0.0) -> list[list[Answer]]:
         return [[answer for _ in window.turns] for window in windows]
 
     monkeypatch.setattr(sot, "generate", generate)
@@ -119,7 +119,7 @@ def test_what_is_no_answer_is_given_up_and_flagged(
 def test_a_given_first_pass_is_used(decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[WindowRequest] = []
 
-    def generate(_: object, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+    def generate(_: object, windows: Sequence[WindowRequest], trust: float = 0.0) -> list[list[Answer]]:
         seen.extend(windows)
         return [[Answer(ended=True) for _ in window.turns] for window in windows]
 
