@@ -17,7 +17,7 @@ from models.decoders.cascade import CascadeDecoder
 from models.decoders.public.decoder import PublicDecoder, PublicRules
 from models.decoders.public.kinds import KINDS
 from models.decoders.public.load import load_public
-from models.decoders.sot import SotDecoder
+from models.decoders.sot import SotDecoder, SotRules
 from models.decoders.target import TargetDecoder
 from models.errors import BadCheckpoint, ModelError
 from models.named import load_asr, load_causal_lm
@@ -89,7 +89,7 @@ def _load_cascade(settings: DecoderSettings) -> Decoder:
     return CascadeDecoder(load_asr(ENCODER, settings.registry, settings.weights_dir, asr_settings(settings)))
 
 
-def load_sot(settings: DecoderSettings) -> SotDecoder:
+def load_sot(settings: DecoderSettings, rules: SotRules | None = None) -> SotDecoder:
     """The SOT decoder. Raises ModelError."""
     folder = settings.checkpoint or SOT_DIR
     config = read_config(folder)
@@ -100,7 +100,7 @@ def load_sot(settings: DecoderSettings) -> SotDecoder:
     model = load_checkpoint(folder, llm)
     if settings.quantize:
         quantize_linears(llm)
-    return SotDecoder(asr, model, tokenizer, load_first_pass(config.first_pass, settings, asr))
+    return SotDecoder(asr, model, tokenizer, load_first_pass(config.first_pass, settings, asr), rules or SotRules())
 
 
 def load_first_pass(name: str, settings: DecoderSettings, asr: WhisperAsr | None = None) -> Decoder:
@@ -115,8 +115,7 @@ def load_first_pass(name: str, settings: DecoderSettings, asr: WhisperAsr | None
     """
     if name == CascadeDecoder.name:
         return _load_cascade(settings) if asr is None else CascadeDecoder(asr)
-    folder = TARGET_DIR if name == TargetDecoder.name else settings.weights_dir / name
-    return TargetDecoder(load_target_whisper(folder, settings))
+    return TargetDecoder(load_target_whisper(_target_folder(name, settings), settings))
 
 
 def load_target(settings: DecoderSettings) -> TargetDecoder:
@@ -161,10 +160,37 @@ SOT_DIR = Path(__file__).parents[1] / "sot-base"
 TARGET_DIR = Path(__file__).parents[1] / "target-base"
 """The checkpoint of the target-speaker decoder that comes with the code."""
 
+
+def checkpoint_files(name: str, settings: DecoderSettings) -> list[Path]:
+    """Files of the checkpoints of our own that a decoder reads, beside the registry's weights. Raises BadCheckpoint."""
+    folders: list[Path] = []
+    if name == TargetDecoder.name:
+        folders = [settings.checkpoint or TARGET_DIR]
+    elif name.startswith(SotDecoder.name):
+        folders = [settings.checkpoint or SOT_DIR]
+        first = read_config(folders[0]).first_pass
+        if first != CascadeDecoder.name:
+            folders.append(_target_folder(first, settings))
+    return [path for folder in folders for path in sorted(folder.glob("*"))]
+
+
+def _target_folder(name: str, settings: DecoderSettings) -> Path:
+    return TARGET_DIR if name == TargetDecoder.name else settings.weights_dir / name
+
+
+OWN_CHECKPOINT = frozenset({TargetDecoder.name, SotDecoder.name, "sot-deaf", "sot-blind"})
+"""Decoders with a checkpoint of ours, which another may stand in for."""
+
+EIGHT_BIT = frozenset({CascadeDecoder.name, TargetDecoder.name})
+"""Decoders whose linear layers are 8-bit on a CPU unless asked otherwise: it costs them no accuracy."""
+
 DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
     "cascade": _load_cascade,
     **{name: _load_public(name) for name in KINDS},
     "sot": load_sot,
+    "sot-deaf": lambda settings: load_sot(settings, SotRules(sound=False)),
+    "sot-blind": lambda settings: load_sot(settings, SotRules(text=False)),
     "target": load_target,
 }
-"""Every decoder by name. `moss` and `vibevoice` need weights of the user's own."""
+"""Every decoder by name. `moss` and `vibevoice` need weights of the user's own; `sot-deaf` (no sound) and `sot-blind`
+(no first-pass text) are there to be measured."""

@@ -41,12 +41,16 @@ class SotRules:
     least_overlap: share of a turn in which others speak too, from which on the LLM writes it; others keep the first
         pass's words. 0 = every turn.
     trust: how much surer than of the first pass's next token the LLM must be of another one, in nats, to write it.
+    sound, text: whether the LLM is given the sound, and the first pass's text; without one of them it is measured what
+        that is good for.
     tokens_per_s, spare_tokens: a turn may have `spare_tokens + tokens_per_s * its seconds` tokens.
     max_batch: windows written at once.
     """
 
     least_overlap: float = 0.0
     trust: float = 0.0
+    sound: bool = True
+    text: bool = True
     tokens_per_s: float = 10.0
     spare_tokens: int = 16
     max_batch: int = 8
@@ -151,6 +155,8 @@ class SotDecoder:
             slots.setdefault(turn.speaker, len(slots))
         length = len(item.samples)
         states = self.asr.encode_window(item.samples).float()
+        if not self._rules.sound:
+            states = torch.zeros_like(states)
         config = self.model.config
         spans = [(turn.start, min(turn.end, length), slots[turn.speaker]) for turn in item.turns]
         marks = activity(spans, config.frames(len(states) * 320), config.slots, config.step_samples)
@@ -167,9 +173,12 @@ class SotDecoder:
             slots[turn.speaker],
             min(turn.start, length) // step,
             None if turn.open else -(-end // step),
-            tuple(self._encode(" " + text.strip())) if text.strip() else (),
+            self._tokens(text) if self._rules.text else None,
         )
         return TurnRequest(prompt, answer_limit(turn.end - turn.start, self._rules))
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self._encode(" " + text.strip())) if text.strip() else ()
 
     def _turn(self, turn: DecoderTurn, first: DecoderTurnOutput, answer: Answer) -> DecoderTurnOutput:
         """The answer as words; the first pass's where it is no answer."""
