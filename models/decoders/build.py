@@ -115,13 +115,18 @@ def load_first_pass(name: str, settings: DecoderSettings, asr: WhisperAsr | None
     """
     if name == CascadeDecoder.name:
         return _load_cascade(settings) if asr is None else CascadeDecoder(asr)
-    return TargetDecoder(load_target_whisper(_target_folder(name, settings), settings))
+    return _target_decoder(_target_folder(name, settings), settings, asr)
 
 
 def load_target(settings: DecoderSettings) -> TargetDecoder:
     """The target-speaker decoder. Raises ModelError."""
-    folder = settings.checkpoint or TARGET_DIR
-    return TargetDecoder(load_target_whisper(folder, settings))
+    return _target_decoder(settings.checkpoint or TARGET_DIR, settings, None)
+
+
+def _target_decoder(folder: Path, settings: DecoderSettings, asr: WhisperAsr | None) -> TargetDecoder:
+    whisper = load_target_whisper(folder, settings)
+    cascade = _load_cascade(settings) if asr is None else CascadeDecoder(asr)
+    return TargetDecoder(whisper, target_checkpoint.read_config(folder).language, cascade)
 
 
 def load_target_whisper(folder: Path, settings: DecoderSettings) -> TargetWhisper:

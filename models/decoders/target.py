@@ -2,7 +2,8 @@
 
 1. The stretch that holds a speaker's asked turns, with a margin, goes to `models.target` with the mask of who speaks.
 2. The words that come back have times, which say to which of the speaker's turns each belongs (`assign`).
-3. Guards as in the cascade: nothing where Whisper itself says that there is no speech; what repeats itself is cut at
+3. What is not in the language that the model was trained on is left to another decoder.
+4. Guards as in the cascade: nothing where Whisper itself says that there is no speech; what repeats itself is cut at
    the first repetition, and what was still going on at its limit is kept; both are flagged.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 
 from models.asr.whisper import AsrResult
 from models.decoders.assign import assign
-from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput
+from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput
 from models.decoders.cascade import MAX_SAMPLES, NO_SPEECH, REPETITION, TRUNCATED, heard_words, prompt_of, same_requests
 from models.decoders.repetition import first_repetition
 from models.target.whisper import TargetClip, TargetWhisper
@@ -52,8 +53,13 @@ class TargetDecoder:
     name = "target"
     max_samples = MAX_SAMPLES
 
-    def __init__(self, whisper: TargetWhisper, rules: TargetRules | None = None) -> None:
+    def __init__(
+        self, whisper: TargetWhisper, language: str, others: Decoder, rules: TargetRules | None = None
+    ) -> None:
+        """language: code of the one that the model was trained on; others: what writes all other languages."""
         self._whisper = whisper
+        self._language = language
+        self._others = others
         self._rules = rules or TargetRules()
 
     def decode_batch(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
@@ -61,8 +67,16 @@ class TargetDecoder:
         answers: dict[int, DecoderOutput] = {}
         for places in same_requests(inputs):
             group = [inputs[i] for i in places]
-            answers.update(zip(places, self._decode(group), strict=True))
+            given = group[0].language
+            outputs = self._decode(group) if given in (None, self._language) else self._others.decode_batch(group)
+            answers.update(zip(places, outputs, strict=True))
+        foreign = [i for i in range(len(inputs)) if inputs[i].language is None and self._is_foreign(answers[i])]
+        again = self._others.decode_batch([inputs[i] for i in foreign]) if foreign else []
+        answers.update(zip(foreign, again, strict=True))
         return [answers[i] for i in range(len(inputs))]
+
+    def _is_foreign(self, output: DecoderOutput) -> bool:
+        return output.language is not None and output.language != self._language
 
     def _decode(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
         parts = [part for number, item in enumerate(inputs) for part in self._parts(number, item)]

@@ -25,13 +25,17 @@ _MAPS, _ADAPTERS = "maps.", "lora."
 
 @dataclass(frozen=True, slots=True)
 class TargetConfig:
-    """encoder: the Whisper by name or folder; layers, width: of its encoder; rank, alpha: of the adapters."""
+    """encoder: the Whisper by name or folder; layers, width: of its encoder; rank, alpha: of the adapters.
+
+    language: code of the only one that it was trained on.
+    """
 
     encoder: str
     layers: int
     width: int
     rank: int
     alpha: float
+    language: str = "en"
     format: int = 1
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from models.asr.whisper import AsrResult
 from models.asr.words import AsrWord
-from models.decoders.base import DecoderInput, DecoderTurn
+from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
 from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED
 from models.decoders.target import TargetDecoder
 from models.target.whisper import TargetClip, TargetWhisper
@@ -40,11 +40,21 @@ class FakeWhisper:
         return [self.answers.pop(0) for _ in clips]
 
 
+class Foreign:
+    """Writes one word of its own in every turn."""
+
+    name, max_samples = "foreign", 480_000
+
+    def decode_batch(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
+        word = DecoderWord("fremd", 0, 1, 0.5)
+        return [DecoderOutput(tuple(DecoderTurnOutput((word,)) for _ in item.turns), "de") for item in inputs]
+
+
 @pytest.fixture
 def decoder_of() -> Callable[..., tuple[TargetDecoder, FakeWhisper]]:
     def make(*answers: AsrResult) -> tuple[TargetDecoder, FakeWhisper]:
         whisper = FakeWhisper(*answers)
-        return TargetDecoder(cast(TargetWhisper, whisper)), whisper
+        return TargetDecoder(cast(TargetWhisper, whisper), "en", Foreign()), whisper
 
     return make
 
@@ -118,6 +128,15 @@ def test_windows_of_one_language_share_a_batch(decoder_of: Make) -> None:
     assert whisper.calls == [(None, None), ("en", None), ("en", "Ada.")]
     assert [output.language for output in outputs] == ["en", "en", "en", "en"]
     assert [len(output.turns) for output in outputs] == [1, 1, 1, 0]
+
+
+def test_another_language_is_left_to_another_decoder(decoder_of: Make) -> None:
+    decoder, whisper = decoder_of(replace(say(("hm", 0.4, 0.8)), language="de"), say(("one", 0.4, 0.8)))
+    items = [window(6, A1, language="fr"), window(6, A1, language=None), window(6, A1)]
+    outputs = decoder.decode_batch(items)
+    assert [output.turns[0].words[0].text for output in outputs] == ["fremd", "fremd", "one"]
+    assert [output.language for output in outputs] == ["de", "de", "en"]
+    assert len(whisper.clips) == 2
 
 
 def test_a_turn_beyond_the_window_has_no_words(decoder_of: Make) -> None:
