@@ -15,6 +15,23 @@ NAMES = ("request_id", "session_id", "job_id")
 
 _CONTEXT: ContextVar[tuple[str | None, str | None, str | None]] = ContextVar("crosstalk", default=(None, None, None))
 
+_TRACE: ContextVar[str] = ContextVar("crosstalk_trace", default="")
+
+
+@contextmanager
+def traced_by(trace: str) -> Iterator[None]:
+    """What is handed on within belongs to this trace (`app.observers.Span.trace`)."""
+    token = _TRACE.set(trace)
+    try:
+        yield
+    finally:
+        _TRACE.reset(token)
+
+
+def current_trace() -> str:
+    """The trace that the running code belongs to; "" = none."""
+    return _TRACE.get()
+
 
 @contextmanager
 def working_for(

@@ -8,6 +8,10 @@ CrosstalkError
 │   ├── AudioEmpty                 audio_empty           a file of zero bytes, or a track of zero samples
 │   ├── AudioTooLong               audio_too_long        decodes to more than the limit allows
 │   ├── AudioFormatUnsupported     audio_format_unsupported   rate, channel count or layout outside the limits
+│   ├── SampleUnusable             sample_unusable       no voice can be learnt from a sample
+│   │   ├── SampleSilent           sample_no_speech      nobody speaks in it
+│   │   ├── SampleTooShort         sample_too_short      too little speech of one person alone
+│   │   └── SeveralVoices          sample_several_voices more than one person speaks in it
 │   ├── FileUnreadable             file_unreadable       missing, a folder, or no permission
 │   ├── OptionInvalid              option_invalid        an unknown language, format, decoder or a wrong number
 │   │   └── WebhookRefused         webhook_refused       not an http(s) URL, a private address, or webhooks are off
@@ -85,6 +89,22 @@ class AudioTooLong(InputError):
 
 class AudioFormatUnsupported(InputError):
     code = "audio_format_unsupported"
+
+
+class SampleUnusable(InputError):
+    code = "sample_unusable"
+
+
+class SampleSilent(SampleUnusable):
+    code = "sample_no_speech"
+
+
+class SampleTooShort(SampleUnusable):
+    code = "sample_too_short"
+
+
+class SeveralVoices(SampleUnusable):
+    code = "sample_several_voices"
 
 
 class FileUnreadable(InputError):

@@ -25,7 +25,7 @@ from app.observers import Observer
 from app.recordings import Workplace
 from app.settings import Settings, load_settings
 from app.telemetry.metrics import Metrics
-from app.transport import health, openai_api, openai_models, pages, problems, speakers, uploads
+from app.transport import health, openai_api, openai_models, openapi, pages, problems, speakers, uploads
 from app.transport.access import routes as access_routes
 from app.transport.access.guard import Guard
 from app.transport.access.headers import SecurityHeaders
@@ -65,14 +65,18 @@ Errors everywhere have OpenAI's body: `{"error": {"message", "type", "param", "c
 
 
 def create_app(
-    settings: Settings | None = None, engine: Engine | None = None, *, close_engine: bool = False
+    settings: Settings | None = None,
+    engine: Engine | None = None,
+    *,
+    close_engine: bool = False,
+    metrics: Metrics | None = None,
 ) -> FastAPI:
     """The ASGI app. Settings are read from the environment, and the engine is built at start, unless they are given.
 
-    A given engine stays the caller's to close, unless `close_engine`.
+    A given engine stays the caller's to close, unless `close_engine`. metrics: in place of those of the settings.
     """
     settings = settings or load_settings()
-    metrics = make_metrics()
+    metrics = metrics or make_metrics(settings)
 
     app = bare_app(settings, lambda app: _life(app, settings, metrics, engine, close_engine))
     problems.install(app, settings.server.retry_after_s, metrics)
@@ -81,6 +85,7 @@ def create_app(
     for module in (openai_api, openai_models, recordings, resumable, speakers, *live_routes, access_routes, health):
         app.include_router(module.router)
     app.include_router(pages.make_router())
+    openapi.install(app, keys_required=settings.access.required)
     install(app, settings, metrics)
     return app
 
@@ -129,6 +134,7 @@ async def _life(
         if engine is None or close_engine:
             await running.aclose()
         await asyncio.to_thread(store.database.close)
+        await asyncio.to_thread(metrics.close)
 
 
 def bare_app(settings: Settings, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> FastAPI:

@@ -10,6 +10,7 @@ from fastapi import FastAPI
 from app.core.times import to_seconds
 from app.engine.base import Engine
 from app.engine.observed import ObservedEngine, Watchable
+from app.errors import SetupError
 from app.jobs.store import Store
 from app.jobs.types import JobState
 from app.settings import Settings
@@ -29,9 +30,17 @@ from app.transport.observed import Figures, Observed, metrics_router
 from app.version import installed_version
 
 
-def make_metrics() -> Metrics:
-    """Figures of one app or worker, all at nothing."""
-    return Metrics(installed_version())
+def make_metrics(settings: Settings) -> Metrics:
+    """Figures of one app or worker, all at nothing; with traces where the settings ask for them. Raises SetupError."""
+    traces = settings.traces
+    if not traces.endpoint:
+        return Metrics(installed_version())
+    try:
+        from app.telemetry.traces import otlp
+    except ImportError as error:
+        message = "traces need OpenTelemetry: pip install 'crosstalk[otel]'"
+        raise SetupError(message, param="CROSSTALK_TRACES__ENDPOINT") from error
+    return otlp(installed_version(), traces.endpoint, traces.ratio)
 
 
 def install(app: FastAPI, settings: Settings, metrics: Metrics) -> None:

@@ -6,8 +6,61 @@ threads; a method never raises and never blocks.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
+
+Attributes = Mapping[str, str | int | float | bool]
+"""Of a span: by the names of OpenTelemetry's conventions, or `crosstalk.`; never sound, words or keys."""
+
+
+class Span(Protocol):
+    """A piece of work in a trace, from its making until `end`."""
+
+    @property
+    def trace(self) -> str:
+        """As W3C's `traceparent`, for work that is done elsewhere or later; "" = nothing is traced."""
+
+    def current(self) -> AbstractContextManager[object]:
+        """What begins within belongs to it."""
+
+    def note(self, attributes: Attributes, name: str = "") -> None:
+        """What has turned out meanwhile, a better name included."""
+
+    def failed(self, code: str) -> None:
+        """It did not go well."""
+
+    def end(self) -> None:
+        """It is over."""
+
+
+class NoSpan:
+    """A Span of nothing."""
+
+    trace = ""
+
+    def current(self) -> AbstractContextManager[object]:
+        """Nothing."""
+        return nullcontext()
+
+    def note(self, attributes: Attributes, name: str = "") -> None:
+        """Nothing."""
+
+    def failed(self, code: str) -> None:
+        """Nothing."""
+
+    def end(self) -> None:
+        """Nothing."""
+
+
+@contextmanager
+def within(span: Span) -> Iterator[None]:
+    """Work in a span, which ends with it."""
+    try:
+        with span.current():
+            yield
+    finally:
+        span.end()
 
 
 class Observer(Protocol):
@@ -44,6 +97,9 @@ class Observer(Protocol):
     def error(self, where: str, code: str) -> None:
         """Somebody was told of an error. where: `http`, `live`, `listen` or `job`."""
 
+    def span(self, name: str, attributes: Attributes, parent: str = "") -> Span:
+        """Work begins. parent: the `trace` of the span that it belongs to, "" = the current one, if there is one."""
+
 
 class Unobserved:
     """An Observer that listens to nothing."""
@@ -77,3 +133,7 @@ class Unobserved:
 
     def error(self, where: str, code: str) -> None:
         """Nothing."""
+
+    def span(self, name: str, attributes: Attributes, parent: str = "") -> Span:  # noqa: ARG002 - see Observer
+        """Nothing."""
+        return NoSpan()

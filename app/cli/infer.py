@@ -70,7 +70,7 @@ async def _serve(settings: Settings, engine: Engine, listener: socket.socket) ->
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
     )
-    metrics = make_metrics()
+    metrics = make_metrics(settings)
     watch_engine(metrics, engine)  # its calls are counted where they come from; here the batches and the GPU's memory
     address, number = listener.getsockname()[:2]
     _log.info("inference on http://%s:%d, models %s", address, number, identity_of(engine))

@@ -12,7 +12,7 @@ from typing import Annotated
 
 import typer
 
-from app.cli import bench, keys, migrate, models, settings
+from app.cli import bench, keys, migrate, models, settings, speakers
 from app.cli.doctor import doctor
 from app.cli.failures import ExitCode, ReaderGone, report
 from app.cli.fetch import fetch
@@ -46,6 +46,7 @@ command.command()(status)
 command.command()(fetch)
 command.command()(doctor)
 command.add_typer(keys.command, name="keys")
+command.add_typer(speakers.command, name="speakers")
 command.add_typer(models.command, name="models")
 command.add_typer(migrate.command, name="migrate")
 command.add_typer(bench.command, name="bench")

@@ -44,7 +44,7 @@ async def _work(settings: Settings, build: EngineBuilder) -> bool:
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    metrics = make_metrics()
+    metrics = make_metrics(settings)
     store = await asyncio.to_thread(store_from, settings, metrics)
     engine = await build(settings)
     watch_store(metrics, store)
@@ -64,4 +64,5 @@ async def _work(settings: Settings, build: EngineBuilder) -> bool:
         return False
     await engine.aclose()
     store.database.close()
+    metrics.close()
     return True

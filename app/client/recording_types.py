@@ -147,7 +147,7 @@ class Revision:
 
 @dataclass(frozen=True, slots=True)
 class KnownSpeaker:
-    """A person whose voice is known. recording: where it was learnt."""
+    """A person whose voice is known. recording: where it was learnt, None = from a sample."""
 
     id: str
     name: str

@@ -221,6 +221,20 @@ class RecordingsClient:
         body = {"name": name, "recording": recording_id, "speaker": speaker}
         return read(KnownSpeaker, _json(self._request("POST", _SPEAKERS, json=body, again=False)))
 
+    def learn_sample(self, name: str, file: Path) -> KnownSpeaker:
+        """Learn the voice of the one person who speaks in a file, 3 s to 5 min of speech.
+
+        Raises SampleSilent, SampleTooShort, SeveralVoices, FileUnreadable, and what the server answers.
+        """
+        try:
+            with file.open("rb") as opened:
+                files = {"file": (file.name, opened, "application/octet-stream")}
+                return read(
+                    KnownSpeaker, _json(self._request("POST", _SPEAKERS, data={"name": name}, files=files, again=False))
+                )
+        except OSError as error:
+            raise FileUnreadable(f"{file}: {error.strerror or error}", param="file") from error
+
     def forget_speaker(self, speaker_id: str) -> None:
         """Forget a voice. Raises SpeakerNotFound."""
         self._request("DELETE", f"{_SPEAKERS}/{wire.quoted(speaker_id)}", again=False)

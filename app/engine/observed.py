@@ -12,7 +12,7 @@ from app.engine.about import capacity_of, identity_of
 from app.engine.base import Engine
 from app.engine.load import EngineCost, cost_of
 from app.errors import CrosstalkError
-from app.observers import Observer
+from app.observers import Observer, within
 
 _T = TypeVar("_T")
 
@@ -76,10 +76,13 @@ class ObservedEngine:
 
     async def _told(self, step: str, ask: Callable[[], Awaitable[_T]], samples: int) -> _T:
         began_s, sound_s = time.monotonic(), samples / SAMPLE_RATE
-        try:
-            answer = await ask()
-        except CrosstalkError as error:
-            self._observer.engine_call(step, time.monotonic() - began_s, sound_s, error.code)
-            raise
+        span = self._observer.span(f"engine {step}", {"crosstalk.sound_s": sound_s})
+        with within(span):
+            try:
+                answer = await ask()
+            except CrosstalkError as error:
+                span.failed(error.code)
+                self._observer.engine_call(step, time.monotonic() - began_s, sound_s, error.code)
+                raise
         self._observer.engine_call(step, time.monotonic() - began_s, sound_s, "")
         return answer

@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
+import re
 import uuid
 from typing import Any
 
@@ -12,6 +14,8 @@ import sqlalchemy as sa
 
 from app.errors import OptionInvalid
 from app.jobs.types import Blob, Delivery, DeliveryState, Failure, Job, JobEvent, JobOptions, JobProgress, JobState
+
+_ROW_ID = re.compile(r"[a-z]{3}_[0-9a-f]{32}")
 
 
 def new_id(prefix: str) -> str:
@@ -43,6 +47,7 @@ def job_of(row: sa.RowMapping) -> Job:
         language=row["language"],
         warnings=tuple(json.loads(row["warnings"])),
         revision=row["revision"],
+        trace=row["trace"] or "",
     )
 
 
@@ -71,6 +76,8 @@ def read_cursor(cursor: str) -> tuple[float, str]:
     """Inverse of `write_cursor`. Raises OptionInvalid."""
     try:
         created_at, row_id = json.loads(base64.urlsafe_b64decode(cursor.encode()))
-        return float(created_at), str(row_id)
-    except (ValueError, TypeError, binascii.Error) as error:
+        if not (math.isfinite(float(created_at)) and _ROW_ID.fullmatch(row_id)):
+            raise ValueError("forged")
+        return float(created_at), row_id
+    except (ValueError, TypeError, OverflowError, binascii.Error) as error:
         raise OptionInvalid("the cursor is not one that this server gave", param="cursor") from error

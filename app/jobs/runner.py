@@ -49,7 +49,7 @@ from app.jobs.quality import quality_warnings
 from app.jobs.results import SqlResultLog, answers, open_log
 from app.jobs.store import Store
 from app.jobs.types import Job, KnownSpeaker
-from app.observers import Observer
+from app.observers import Observer, within
 from app.recordings import Workplace, follow
 from app.session import Final, Finished, Progress, SessionOptions
 
@@ -88,9 +88,13 @@ class Runner:
         job, began_s, ended = ctx.claim.job, time.monotonic(), "lost"
         if ctx.claim.fence == 1 and job.started_at is not None:
             self._observer.job_started(max(0.0, job.started_at - job.created_at))
+        span = self._observer.span("job", {"crosstalk.job_id": job.id, "crosstalk.run": ctx.claim.fence}, job.trace)
         try:
-            with working_for(job_id=job.id):
-                ended = await self._run(ctx)
+            with working_for(job_id=job.id), within(span):
+                try:
+                    ended = await self._run(ctx)
+                finally:
+                    span.note({"crosstalk.outcome": ended})
         finally:
             sound_s = None if job.progress.total is None else to_seconds(job.progress.total)
             self._observer.job_ended(ended, time.monotonic() - began_s, sound_s)

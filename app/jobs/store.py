@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from app.context import current_trace
 from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid
 from app.jobs import tables
 from app.jobs.blobs import Blobs
@@ -100,6 +101,7 @@ class JobStore:
                 "generation": 1,
                 "fence": 0,
                 "cancel_requested": False,
+                "trace": current_trace() or None,
                 "warnings": "[]",
                 "revision": 0,
                 "last_event": 0,

@@ -56,6 +56,8 @@ job = sa.Table(
     sa.Column("owner", sa.Text),
     sa.Column("lease_until", sa.Double),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    # W3C's traceparent of the request that queued it; null = not traced.
+    sa.Column("trace", sa.Text),
     sa.Column("error_code", sa.Text),
     sa.Column("error_message", sa.Text),
     sa.Column("language", sa.Text),

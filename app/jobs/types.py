@@ -157,6 +157,7 @@ class Job:
 
     blob: None once the sound is deleted (retention); revision: of the transcript, 0 = there is none yet
     attempts: runs that ended without an end (crash, engine fault); fence: counts the claims
+    trace: of the request that queued it (`app.observers.Span.trace`)
     """
 
     id: str
@@ -180,6 +181,7 @@ class Job:
     language: str | None
     warnings: tuple[str, ...]
     revision: int
+    trace: str = ""
 
     @property
     def etag(self) -> str:

@@ -64,7 +64,7 @@ from app.pipeline import in_order
 class _Item:
     """Something to be worked on in order: a window, or the answer to a command once all before it is done."""
 
-    kind: Literal["window", "flush", "mark", "stop"]
+    kind: Literal["window", "flush", "mark", "checkpoint", "stop"]
     position: int
     window: Window | None = None
     cut: bool = False
@@ -135,12 +135,12 @@ class LiveSession:
         """(samples,) float32 at 16 kHz, contiguous with what came before. Raises EngineError once the session failed,
         ValueError after `stop`."""
         self._check()
-        for begin in range(0, len(samples), self._windower_step()):
-            part = np.array(samples[begin : begin + self._windower_step()], dtype=np.float32)
-            start = self._sound.end
-            self._sound.append(part)
-            for window in self._windower.push(Frames(start, part)):
+        step = self._blocks.step_samples
+        for begin in range(0, len(samples), step):
+            part = np.array(samples[begin : begin + step], dtype=np.float32)
+            for window in self._windower.push(Frames(self._sound.end, part)):
                 self._items.put_nowait(_Item("window", window.end, window))
+            self._sound.append(part)
             while self._error is None and self.ahead_samples > self._rules.max_ahead_samples:
                 self._moved.clear()
                 await self._moved.wait()
@@ -167,6 +167,10 @@ class LiveSession:
             raise OptionInvalid(f"{self._asked_marks} marks wait for their answers; no more are taken", param="id")
         self._asked_marks += 1
         self._items.put_nowait(_Item("mark", self._sound.end, id=id))
+
+    def checkpoint(self) -> None:
+        """Have an `Ack` come once the sound so far is worked on, however young the last one is. None without any."""
+        self._items.put_nowait(_Item("checkpoint", self._sound.end))
 
     def rename(self, speaker: int, name: str) -> None:
         """Name a speaker, empty = take the name back; answered by a `Revision`. Raises ValueError for a blank name, and
@@ -247,9 +251,11 @@ class LiveSession:
             self._marks.append((item.position, item.id or ""))
         elif item.kind == "flush":
             self._flushed(item)
+        elif item.kind == "checkpoint":
+            self._acknowledge(self._done, at_once=True)
         else:
             await self._finish(item.position)
-        self._give_marks()
+        self._give_marks(self._blocks.settled())
 
     async def _window(self, item: _Item, local: LocalDiarization | None) -> None:
         for plan in self._blocks.take(item.window, local, item.cut):
@@ -297,18 +303,16 @@ class LiveSession:
         self._give_partial(tuple(left))
 
     def _flushed(self, item: _Item) -> None:
-        if self._after is not None:
-            self._acknowledge(item.position, at_once=True)
-        for mark in [mark for mark in self._marks if mark[0] <= item.position]:
-            self._give_mark(mark)
+        self._acknowledge(item.position, at_once=True)
+        self._give_marks(item.position)
         self._asked_flushes -= 1
         self._moved.set()
         self._outbox.put(Flushed(item.id))
 
     def _acknowledge(self, end: int, *, at_once: bool) -> None:
         """Give a snapshot if it is time for one, and forget the sound that nothing needs any more."""
-        state = self._after
-        assert state is not None
+        if (state := self._after) is None:
+            return  # nothing was worked on yet
         needed = min(int(state["from"]), max(0, self._blocks.settled() - self._kept_samples))
         if at_once or end - self._acked >= self._rules.ack_samples:
             self._acked = max(end, self._acked)
@@ -371,27 +375,19 @@ class LiveSession:
             if self._options.partials:
                 self._outbox.put(Partial(segments))
 
-    def _give_marks(self) -> None:
-        settled = self._blocks.settled()
-        for mark in [mark for mark in self._marks if mark[0] <= settled]:
-            self._give_mark(mark)
-
-    def _give_mark(self, mark: tuple[int, str]) -> None:
-        self._marks.remove(mark)
-        self._asked_marks -= 1
-        self._outbox.put(Marked(mark[1]))
+    def _give_marks(self, until: int) -> None:
+        for mark in [mark for mark in self._marks if mark[0] <= until]:
+            self._marks.remove(mark)
+            self._asked_marks -= 1
+            self._outbox.put(Marked(mark[1]))
 
     async def _finish(self, end: int) -> None:
         if self._partial is not None:
             self._partial.cancel()
         self._give_partial(())
-        for mark in list(self._marks):
-            self._give_mark(mark)
+        self._give_marks(end)
         view = TranscriptView(end, self._language, tuple(self._kept), (), dict(self._blocks.names))
         self._outbox.put(Finished(view, self._blocks.count))
-
-    def _windower_step(self) -> int:
-        return self._blocks.step_samples
 
     def _check(self) -> None:
         if self._error is not None:

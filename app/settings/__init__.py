@@ -16,6 +16,7 @@ from app.settings.load import Settings, load_settings, setting_names
 from app.settings.log import LogGroup
 from app.settings.metrics import MetricsGroup
 from app.settings.server import LimitsGroup, ServerGroup
+from app.settings.traces import TracesGroup
 
 __all__ = [
     "AccessGroup",
@@ -30,6 +31,7 @@ __all__ = [
     "Settings",
     "SettingsInvalid",
     "StoreGroup",
+    "TracesGroup",
     "WebhooksGroup",
     "load_settings",
     "setting_names",

@@ -23,6 +23,7 @@ from app.settings.live import LiveGroup
 from app.settings.log import LogGroup
 from app.settings.metrics import MetricsGroup
 from app.settings.server import LimitsGroup, ServerGroup
+from app.settings.traces import TracesGroup
 
 PREFIX = "CROSSTALK_"
 DELIMITER = "__"
@@ -61,6 +62,7 @@ class Settings(BaseSettings):
     access: AccessGroup = AccessGroup()
     log: LogGroup = LogGroup()
     metrics: MetricsGroup = MetricsGroup()
+    traces: TracesGroup = TracesGroup()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
+from app.observers import Attributes, NoSpan, Span
+
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4
 
 _SHORT_S = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -125,3 +127,10 @@ class Metrics:
     def error(self, where: str, code: str) -> None:
         """See Observer."""
         self._errors.labels(where, code).inc()
+
+    def span(self, name: str, attributes: Attributes, parent: str = "") -> Span:  # noqa: ARG002 - see Observer
+        """Nothing: traces are an option (app/telemetry/traces.py)."""
+        return NoSpan()
+
+    def close(self) -> None:
+        """Send what waits to be sent; blocks."""

@@ -14,13 +14,14 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from fastapi import APIRouter, Response
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from app.context import working_for
-from app.observers import Observer
+from app.context import traced_by, working_for
+from app.observers import NoSpan, Observer, Span, within
 
 _log = logging.getLogger(__name__)
 
@@ -69,11 +70,21 @@ class Observed:
         request_id = asked if _SANE.fullmatch(asked) else uuid.uuid4().hex
         answer = _Answer(send, request_id)
         began_s = time.monotonic()
-        with working_for(request_id=request_id):
+        span = self._span(scope, request_id)
+        with working_for(request_id=request_id), traced_by(span.trace), within(span):
             try:
                 await self._pass(scope, receive, answer.send)
             finally:
                 self._tell(scope, answer.status, time.monotonic() - began_s)
+                _note(span, scope, answer.status)
+
+    def _span(self, scope: Scope, request_id: str) -> Span:
+        """Of the client's trace, where it sends `traceparent`."""
+        if scope["path"] in _QUIET:
+            return NoSpan()
+        method = _method(scope)
+        attributes = {"http.request.method": method, "crosstalk.request_id": request_id}
+        return self._observer.span(method, attributes, Headers(scope=scope).get("traceparent", ""))
 
     async def _pass(self, scope: Scope, receive: Receive, send: Send) -> None:
         figures = self._figures
@@ -83,9 +94,8 @@ class Observed:
         await (await _answer(figures))(scope, receive, send)
 
     def _tell(self, scope: Scope, status: int, seconds: float) -> None:
-        method = "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
-        route = str(getattr(scope.get("route"), "path", "none"))
-        self._observer.request(method if method in _METHODS else "OTHER", route, status, seconds)
+        method, route = _method(scope), _route(scope)
+        self._observer.request(method, route, status, seconds)
         # The path without its query: that may hold a token or the secret of a link.
         level = logging.DEBUG if scope["path"] in _QUIET else logging.INFO
         extra = {"route": route, "status": status, "seconds": round(seconds, 4)}
@@ -112,6 +122,22 @@ class _Answer:
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
             MutableHeaders(scope=message)[HEADER] = self._id
         await self._send(message)
+
+
+def _method(scope: Scope) -> str:
+    method = "WEBSOCKET" if scope["type"] == "websocket" else str(scope["method"])
+    return method if method in _METHODS else "OTHER"
+
+
+def _route(scope: Scope) -> str:
+    return str(getattr(scope.get("route"), "path", "none"))
+
+
+def _note(span: Span, scope: Scope, status: int) -> None:
+    route = _route(scope)
+    span.note({"http.route": route, "http.response.status_code": status}, f"{_method(scope)} {route}")
+    if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        span.failed(str(status))
 
 
 def _shows(scope: Scope, token: str) -> bool:

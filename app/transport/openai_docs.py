@@ -5,6 +5,7 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Any
 
+from app.transport.answers import EVENT
 from app.transport.openai_formats import RESPONSE_FORMATS
 from app.transport.openai_schemas import (
     LIST_FIELDS,
@@ -113,7 +114,7 @@ RESPONSES: dict[int | str, dict[str, Any]] = {
             "text/plain": {"example": "Shall we start? Yes.\n"},
             "application/x-subrip": {"example": "1\n00:00:00,420 --> 00:00:01,950\nSpeaker 1: Shall we start?\n"},
             "text/vtt": {"example": "WEBVTT\n\n00:00:00.420 --> 00:00:01.950\n<v Speaker 1>Shall we start?</v>\n"},
-            "text/event-stream": {"schema": {"type": "string"}, "example": _STREAM},
+            "text/event-stream": {"schema": EVENT, "example": _STREAM},
         },
     },
     400: _error(HTTPStatus.BAD_REQUEST, "audio_unreadable", "meeting.wav: not a media file", "file"),

@@ -133,18 +133,24 @@ def _check_declared_size(request: Request, limits: UploadLimits) -> None:
         raise too_large(FILE_FIELD, limits.max_file_bytes)
 
 
-async def _plain_fields(request: Request, limits: UploadLimits) -> tuple[tuple[str, str], ...]:
+async def read_body(request: Request, limits: UploadLimits, max_bytes: int) -> bytes:
+    """A body that is no upload, whole. Raises HttpProblem (too large, stalled), ClientGone."""
     body = bytearray()
     try:
         async with asyncio.timeout(limits.stall_timeout_s):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > limits.max_fields_bytes:
-                    raise too_large("the form", limits.max_fields_bytes)
+                if len(body) > max_bytes:
+                    raise too_large("the body", max_bytes)
     except TimeoutError as error:
         raise stalled() from error
     except ClientDisconnect as error:
         raise ClientGone from error
+    return bytes(body)
+
+
+async def _plain_fields(request: Request, limits: UploadLimits) -> tuple[tuple[str, str], ...]:
+    body = await read_body(request, limits, limits.max_fields_bytes)
     try:
         text = body.decode("ascii")
         return tuple(parse_qsl(text, keep_blank_values=True, strict_parsing=bool(text), max_num_fields=MAX_FIELDS))

@@ -17,7 +17,7 @@ from docx import Document
 
 from app.cli import progress
 from app.client.recordings import RecordingsClient
-from tests.engine.fake_worker import FakeWorker, fake_engine
+from tests.engine.fake_worker import FakeWorker, Line, fake_engine, meeting
 from tests.transport.server import SCRIPT, serving, settings, wait_until, wav
 
 ROOT = Path(__file__).parents[2]
@@ -125,6 +125,39 @@ def test_a_webhook_and_its_events_reach_the_server(crosstalk, url, meeting_wav):
     wrong = crosstalk("submit", meeting_wav, "--event", "started", *hook)
     assert (wrong.status, wrong.out) == (3, "")
     assert "unknown event 'started'" in wrong.err
+
+
+def test_voices_are_learnt_listed_and_forgotten(crosstalk, url, meeting_wav, tmp_path):
+    sample = tmp_path / "maya.wav"
+    sample.write_bytes(
+        wav(meeting([Line(0.2, 5, "alpha bravo charlie delta echo foxtrot golf hotel alpha bravo")], 5.0))
+    )
+    added = crosstalk("speakers", "add", "Maya \x07", sample, "--url", url)
+    assert added.status == 3
+    assert added.err.endswith("[option_invalid]\n")
+    added = crosstalk("speakers", "add", "Maya", sample, "--url", url)
+    assert added.status == 0, added.err
+    recording_id = done(crosstalk, url, meeting_wav)
+    learnt = crosstalk("speakers", "add", "Bo", "--recording", recording_id, "--speaker", 0, "--url", url)
+    rows = [line.split("\t") for line in crosstalk("speakers", "list", "--url", url).out.splitlines()]
+    assert [(row[0], row[2], row[3]) for row in rows] == [
+        (learnt.out.strip(), recording_id, "Bo"),
+        (added.out.strip(), "-", "Maya"),
+    ]
+    refused = crosstalk("speakers", "add", "Two", meeting_wav, "--url", url)
+    assert (refused.status, refused.out) == (3, "")
+    assert "[sample_several_voices]" in refused.err
+    for row in rows:
+        assert crosstalk("speakers", "remove", row[0], "--url", url).status == 0
+    assert crosstalk("speakers", "list", "--url", url).out == ""
+    assert crosstalk("speakers", "remove", rows[0][0], "--url", url).err.endswith("[speaker_not_found]\n")
+    for wrong in (
+        ("X",),
+        ("X", sample, "--recording", recording_id),
+        ("X", "--recording", recording_id),
+        ("X", tmp_path),
+    ):
+        assert crosstalk("speakers", "add", *wrong, "--url", url).status == 3
 
 
 def test_status_tells_what_a_person_asks(crosstalk, url, meeting_wav):

@@ -40,7 +40,7 @@ def render(folder: Path, port: int, replicas: Sequence[int]) -> Path:
     for source in NGINX.glob("*.conf"):
         text = source.read_text().replace("listen 8080;", f"listen 127.0.0.1:{port};").replace("/tmp/", f"{folder}/")
         (folder / source.name).write_text(text)
-    servers = "".join(f"    server 127.0.0.1:{it} max_fails=2 fail_timeout=2s;\n" for it in replicas)
+    servers = "".join(f"    server 127.0.0.1:{it} max_fails=0;\n" for it in replicas)
     upstream = f"upstream crosstalk {{\n    zone crosstalk 256k;\n    least_conn;\n{servers}    keepalive 64;\n}}\n"
     (folder / "upstream.conf").write_text(upstream)
     return folder / "nginx.conf"
@@ -59,7 +59,7 @@ class Replica:
     def start(self) -> None:
         """Start; `wait_ready` says when it answers."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "tests.cli.fake_crosstalk", "serve"]
+            command = [sys.executable, "-m", self._environment.get("PROGRAM","tests.cli.fake_crosstalk"), "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
 
     def wait_ready(self) -> None:

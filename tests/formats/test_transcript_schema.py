@@ -1,4 +1,4 @@
-"""docs/transcript.schema.json says what app/formats/transcript_json.py writes and reads."""
+"""app/formats/transcript.schema.json says what app/formats/transcript_json.py writes and reads."""
 
 from __future__ import annotations
 
@@ -16,7 +16,9 @@ from app.errors import InputError
 from app.formats import transcript_json
 from tests.formats.views import EMPTY, fuzz, meeting, transcripts
 
-SCHEMA = json.loads((Path(__file__).parents[2] / "docs" / "transcript.schema.json").read_text(encoding="utf-8"))
+SCHEMA = json.loads(
+    (Path(__file__).parents[2] / "app" / "formats" / "transcript.schema.json").read_text(encoding="utf-8")
+)
 VALIDATOR = Draft202012Validator(SCHEMA)
 WRONG = [None, "x", -1, 1.5, True, [], {}, 40_000_000]
 

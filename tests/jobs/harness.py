@@ -25,7 +25,7 @@ from tests.jobs import worker_process
 from tests.transport.server import wav
 
 _FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.jobs.worker_process"])
+_FORKS.set_forkserver_preload(["tests.jobs.worker_process", "app.jobs.dbos_engine"])
 
 
 def recording(seed: int, duration_s: float = 20.0, *, poison: bool = False) -> bytes:

@@ -48,11 +48,11 @@ def crash(site: Site, recordings, workers: int, kills: int, total: int) -> tuple
     return bodies, len(computed) - len(set(computed))
 
 
-def check(url, tmp_path, recordings, wanted, kills) -> None:
+def check(url, tmp_path, recordings, wanted, kills, kind="sql") -> None:
     bodies_wanted, total = wanted
     workers = 1 if url.startswith("sqlite") else 3
     assert len(set(bodies_wanted)) == len(recordings)
-    site = Site(url, make(tmp_path, "killed"))
+    site = Site(url, make(tmp_path, "killed"), kind)
     began_s = time.monotonic()
     try:
         bodies, again = crash(site, recordings, workers, kills, total)
@@ -89,6 +89,7 @@ def test_three_kills(url, tmp_path, short, short_undisturbed):
 
 @pytest.mark.slow
 @pytest.mark.timeout(3000)
-def test_fifty_kills_over_an_hour_of_recordings(url, tmp_path):
+@pytest.mark.parametrize("kind", ["sql", "dbos"])
+def test_fifty_kills_over_an_hour_of_recordings(url, tmp_path, kind):
     recordings = [recording(seed, 300.0) for seed in range(12)]
-    check(url, tmp_path, recordings, undisturbed(make(tmp_path, "undisturbed"), recordings), 50)
+    check(url, tmp_path, recordings, undisturbed(make(tmp_path, "undisturbed"), recordings), 50, kind)

@@ -23,7 +23,9 @@ SCRIPT = [
 SOUND = meeting(SCRIPT, duration_s=20.0)
 
 
-def live(sound: np.ndarray = SOUND, packet: int = 1600, resume: Snapshot | None = None) -> list[Update]:
+def live(
+    sound: np.ndarray = SOUND, packet: int = 1600, resume: Snapshot | None = None, checkpoint_at: int = -1
+) -> list[Update]:
     async def main() -> list[Update]:
         engine = fake_engine()
         try:
@@ -38,6 +40,8 @@ def live(sound: np.ndarray = SOUND, packet: int = 1600, resume: Snapshot | None 
                 for at in range(session.from_samples, len(sound), packet):
                     await session.push(sound[at : at + packet])
                     await asyncio.sleep(0)
+                    if at <= checkpoint_at < at + packet:
+                        session.checkpoint()
                 await session.mark("end")
                 await session.stop()
                 await reader
@@ -107,6 +111,18 @@ def test_a_resumed_session_goes_on_exactly() -> None:
         assert isinstance(ack, Ack)
         again = live(resume=Snapshot.load(ack.snapshot.dump()))
         assert finals(again) == finals(whole[place:])
+
+
+@pytest.mark.parametrize("at_s", [3.3, 8.2, 13.5])
+def test_a_checkpoint_comes_when_it_is_asked_for_and_changes_nothing(at_s: float) -> None:
+    at = int(at_s * 16_000)
+    usual = [update.snapshot.state for update in live() if isinstance(update, Ack)]
+    updates = live(checkpoint_at=at)
+    assert finals(updates) == finals(live())
+    asked = [it for it in updates if isinstance(it, Ack) and it.snapshot.state not in usual]
+    assert 0 <= at - int(asked[0].snapshot.state["done"]) < 16_000, "all windows so far are in it"
+    again = live(resume=Snapshot.load(asked[0].snapshot.dump()))
+    assert finals(again) == finals(updates[updates.index(asked[0]) :])
 
 
 def test_a_foreign_snapshot_is_refused() -> None:

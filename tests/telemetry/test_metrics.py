@@ -105,7 +105,7 @@ def test_lag_is_looked_at_while_a_session_is_open(url):
 
 
 def test_names_have_our_prefix_and_base_units():
-    names = [family.name for family in text_string_to_metric_families(make_metrics().text().decode())]
+    names = [family.name for family in text_string_to_metric_families(make_metrics(Settings()).text().decode())]
     assert names
     for name in names:
         assert name.startswith(("crosstalk_", "process_"))
@@ -113,7 +113,7 @@ def test_names_have_our_prefix_and_base_units():
 
 
 def test_two_apps_share_no_figures():
-    one, other = make_metrics(), make_metrics()
+    one, other = make_metrics(Settings()), make_metrics(Settings())
     one.words("written", 5)
     assert of(figures(one.text().decode()), "crosstalk_words_total") == 5
     assert of(figures(other.text().decode()), "crosstalk_words_total") == 0
@@ -176,7 +176,7 @@ def test_a_store_that_is_away_is_told_and_not_asked_each_time():
 
 
 def test_the_page_names_every_figure_and_no_other():
-    metrics, none = make_metrics(), EngineState({"decode": 0}, (1, 2))
+    metrics, none = make_metrics(Settings()), EngineState({"decode": 0}, (1, 2))
     metrics.registry.register(EngineCollector(lambda: none))
     metrics.registry.register(LiveCollector(lambda: LiveState(0, 1, 0.0, 0)))
     metrics.registry.register(QueueCollector(lambda: QueueState({"queued": 0}, 0.0)))

@@ -85,7 +85,7 @@ NEEDS: Mapping[str, Mapping[str, Need]] = {
         "PATCH": Need(Scope.TRANSCRIBE, sound=True),
         "DELETE": _write("upload.delete"),
     },
-    "/v1/speakers": {"GET": _READ, "POST": _write("speaker.create")},
+    "/v1/speakers": {"GET": _READ, "POST": Need(Scope.TRANSCRIBE, sound=True, audit="speaker.create")},
     "/v1/speakers/{speaker_id}": {"DELETE": _write("speaker.delete")},
     "/v1/live": {SOCKET: Need(Scope.LIVE, sound=True, stream=True)},
     "/v1/listen": {SOCKET: Need(Scope.LIVE, sound=True, stream=True)},

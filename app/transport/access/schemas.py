@@ -9,12 +9,13 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.access.audit import Entry
 from app.access.shares import Share
 from app.access.types import ApiKey, KeyLimits, NewKey, Scope
+from app.transport.numbers import Whole
 
-_Limit = Annotated[int, Field(ge=0, le=1_000_000_000)]
+_Limit = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
 
 
 class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class LimitsBody(_Body):
@@ -30,7 +31,7 @@ class NewKeyBody(_Body):
 
     name: Annotated[str, Field(min_length=1, max_length=200)]
     tenant: Annotated[str | None, Field(max_length=64, description="Yours when not given")] = None
-    scopes: list[Scope] = [Scope.TRANSCRIBE, Scope.LIVE, Scope.READ]
+    scopes: list[Annotated[Scope, Field(strict=False)]] = [Scope.TRANSCRIBE, Scope.LIVE, Scope.READ]
     limits: LimitsBody = LimitsBody()
     expires_at: Annotated[float | None, Field(gt=0, allow_inf_nan=False)] = None
 

@@ -36,6 +36,7 @@ from app.core.types import Frames
 from app.errors import AudioEmpty, CrosstalkError, InputError
 from app.live.session import LiveSession
 from app.live.updates import Finished, LiveOptions
+from app.observers import within
 from app.transport.access.credentials import credentials_of
 from app.transport.access.guard import access_of, identity_of
 from app.transport.listen.params import ListenOptions, parse_query
@@ -95,7 +96,8 @@ async def listen(websocket: WebSocket) -> None:
     if service.hub.full:
         await _deny(websocket, HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "This server has no room.", request_id)
         return
-    with service.hub.guests.stay() as guest, working_for(session_id=request_id):
+    span = service.hub.observer.span("listen session", {"crosstalk.session_id": request_id})
+    with service.hub.guests.stay() as guest, working_for(session_id=request_id), within(span):
         try:
             await websocket.accept(subprotocol, headers=[(b"dg-request-id", request_id.encode())])
             await _Listener(websocket, service, options, sound, request_id).run(guest)

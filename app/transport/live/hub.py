@@ -20,12 +20,12 @@ from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
 from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
-from app.observers import Observer, Unobserved
+from app.observers import Observer, Span, Unobserved
 from app.options import hotwords, language_code, speaker_count
 from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
 from app.transport.live.limits import LiveLimits
-from app.transport.live.messages import GoAway, Start
+from app.transport.live.messages import Start
 from app.transport.live.room import Room
 from app.transport.live.store import Fenced, LiveStore, Record
 
@@ -36,6 +36,8 @@ Voices = Callable[[str, Sequence[str] | None], tuple[KnownVoice, ...]]
 """(tenant, ids; None = all) -> enrolled people. Blocks; raises SpeakerNotFound naming an id that is not there."""
 EVERYBODY = ("all",)
 """`known_speakers` that means everybody who is enrolled."""
+_APART_S = 0.1
+"""Between two clients that are sent elsewhere."""
 _UNKNOWN = "the token is unknown, or the session is over for too long"
 
 
@@ -183,8 +185,9 @@ class LiveHub:
         """Send every client away to another server, wait a little, and close what is left. Nothing is admitted."""
         self.draining = True
         rooms = [room for room in self._rooms.values() if room.attached]
-        for room in rooms:
-            room.tell(GoAway(revision=room.revision, reason="drain", within_s=self.limits.drain_s))
+        # Not all at once: each is soon level with its sound only where it is taken up alone.
+        apart_s = min(_APART_S, self.limits.drain_s / 2 / max(1, len(rooms)))
+        telling = [asyncio.create_task(room.send_elsewhere(n * apart_s)) for n, room in enumerate(rooms)]
         left = [*(room.left for room in rooms), *(guest.left for guest in self.guests.send_away())]
         leaving = [asyncio.create_task(it.wait()) for it in left]
         if leaving:
@@ -192,9 +195,9 @@ class LiveHub:
             for room in rooms:
                 room.send_client_away(1001, "going away")
             await asyncio.wait(leaving, timeout=1.0)
-        for task in leaving:
+        for task in (*telling, *leaving):
             task.cancel()
-        await asyncio.gather(*leaving, return_exceptions=True)
+        await asyncio.gather(*telling, *leaving, return_exceptions=True)
 
     async def aclose(self) -> None:
         """Let go of all sessions; they stay in the store as they are, for others to go on with."""
@@ -212,25 +215,28 @@ class LiveHub:
             raise Overloaded(f"{reason}; try again later")
 
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
-        with working_for(session_id=record.id):
+        span = self.observer.span("live session", {"crosstalk.session_id": record.id})
+        with working_for(session_id=record.id), span.current():
             session = self._open_session(options, snapshot)
             await session.__aenter__()
             room = Room(session, record, self.store, self.limits, self.observer)
             try:
                 await room.restore()
             except BaseException:
+                span.end()
                 await session.aclose()
                 raise
             self._rooms[record.id] = room
-            task = asyncio.create_task(self._live(room), name=f"live-{record.id}")
+            task = asyncio.create_task(self._live(room, span), name=f"live-{record.id}")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
         return room
 
-    async def _live(self, room: Room) -> None:
+    async def _live(self, room: Room, span: Span) -> None:
         try:
             await room.run()
         finally:
+            span.end()
             if self._rooms.get(room.record.id) is room:
                 del self._rooms[room.record.id]
 

@@ -8,6 +8,7 @@ A `final` or `speakers` event is sent only after the store holds it. A session o
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections import deque
@@ -30,6 +31,8 @@ _log = logging.getLogger(__name__)
 
 _RECENT = 64
 _LAG_EVERY_S = 5.0
+_CHECKPOINT_S = 1.0
+"""How long a client that is sent elsewhere waits for what it need not send again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +71,7 @@ class Room:
         self._count = 0
         self._heard = (0, 0.0)
         self._warnings: list[str] = []
+        self._covered = asyncio.Event()
         self.ended = asyncio.Event()
         self.left = asyncio.Event()
         self.left.set()
@@ -137,6 +141,7 @@ class Room:
             checkpoint = Checkpoint(update.samples, self.revision, await asyncio.to_thread(update.snapshot.dump))
             await self._store.commit(self.record.id, self.record.epoch, (), checkpoint, self._expires_s())
             self._tell(wire.Ack(revision=self.revision, samples=update.samples))
+            self._covered.set()
         elif isinstance(update, core.Progress):
             self._written = update.written
         elif isinstance(update, core.Marked):
@@ -224,6 +229,17 @@ class Room:
     def tell(self, event: wire.ServerEvent) -> None:
         """An event for the client alone."""
         self._tell(event)
+
+    async def send_elsewhere(self, after_s: float) -> None:
+        """Tell the client to go on at another server: there it starts from what is worked on now, and is soon level."""
+        await asyncio.sleep(after_s)
+        if not self.session.stopped:
+            self._covered.clear()
+            self.session.checkpoint()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_CHECKPOINT_S):
+                    await self._covered.wait()
+        self._tell(wire.GoAway(revision=self.revision, reason="drain", within_s=self._limits.drain_s))
 
     def send_client_away(self, code: int, reason: str) -> None:
         """Close the client's connection; the session stays."""

@@ -135,7 +135,7 @@ def edit_transcript(
     if not body.speakers and not body.segments:
         raise OptionInvalid("there is nothing to change", param="speakers")
     edit = Edit(
-        names=body.speakers,
+        names={int(speaker): name for speaker, name in body.speakers.items()},
         texts={key: it.text for key, it in body.segments.items() if it.text is not None},
         speakers={key: it.speaker for key, it in body.segments.items() if it.speaker is not None},
     )

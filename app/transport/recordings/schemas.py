@@ -8,9 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.times import to_seconds
 from app.jobs.types import Delivery, DeliveryState, Job, JobState, KnownSpeaker, Revision
+from app.transport.numbers import Whole
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_SpeakerId = Annotated[int, Field(ge=0, le=10_000)]
+_SpeakerId = Annotated[Whole, Field(ge=0, le=10_000)]
+_SpeakerKey = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")]
 
 
 class FailureBody(BaseModel):
@@ -64,7 +66,7 @@ class RecordingPage(BaseModel):
 class SegmentEdit(BaseModel):
     """Changes to one segment; an empty text takes it out."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     text: Annotated[str, Field(max_length=20_000)] | None = None
     speaker: _SpeakerId | None = None
@@ -73,9 +75,9 @@ class SegmentEdit(BaseModel):
 class EditBody(BaseModel):
     """Changes to a transcript. speakers: speaker -> name, empty = none."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
-    speakers: dict[_SpeakerId, Annotated[str, Field(max_length=200)]] = {}
+    speakers: dict[_SpeakerKey, Annotated[str, Field(max_length=200)]] = {}
     segments: dict[str, SegmentEdit] = {}
     note: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] = ""
 
@@ -117,15 +119,23 @@ class DeliveryList(BaseModel):
 class NewSpeaker(BaseModel):
     """Whose voice to learn from which speaker of a finished transcript."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
     name: Name
     recording: Annotated[str, Field(max_length=100)]
     speaker: _SpeakerId
 
 
+class SampledSpeaker(BaseModel):
+    """Whose voice the sample in the form is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+
+
 class SpeakerBody(BaseModel):
-    """A known speaker; the voice is never shown."""
+    """A known speaker; the voice is never shown. recording: where it was learnt, null = from a sample."""
 
     id: str
     name: str

@@ -1,0 +1,46 @@
+"""What schemathesis is told about the server: which ids there are, and what sound is. Loaded by its command line.
+
+Half of the requests name something that exists; without it nearly all of them would end in 404.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+
+import schemathesis
+from hypothesis import strategies as st
+from schemathesis.transport.serialization import Binary, serialize_binary
+
+from tests.transport.server import wav
+
+KNOWN = json.loads(os.environ.get("CONTRACT_IDS", "{}"))
+"""Name of a path's parameter -> ids that exist."""
+_OWN_KEY = os.environ.get("CONTRACT_KEY_ID", "")
+
+# A form's file is sound that can be read in three of four.
+schemathesis.openapi.format("binary", st.one_of(*[st.just(Binary(wav()))] * 3, st.binary(max_size=200).map(Binary)))
+
+
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Put ids that exist into some of the requests."""
+    if case.meta is not None and not case.meta.generation.mode.is_positive:
+        return
+    chance = hash(repr((case.path_parameters, case.query, str(case.body)[:200])))
+    for name in case.path_parameters or ():
+        if KNOWN.get(name) and chance % 2:
+            case.path_parameters[name] = KNOWN[name][chance // 2 % len(KNOWN[name])]
+
+
+@schemathesis.serializer("application/offset+octet-stream")
+def part(ctx, value):
+    """A part of an upload."""
+    return {"data": serialize_binary(value)}
+
+
+@schemathesis.hook
+def filter_case(context, case):
+    """The key that all requests show must stay good."""
+    changes = case.method in ("DELETE", "POST") and (case.path_parameters or {}).get("key_id") == _OWN_KEY
+    return not (_OWN_KEY and changes)
