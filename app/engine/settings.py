@@ -29,7 +29,7 @@ class WorkerSettings:
     num_threads: int = 0
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     quantize: bool | None = None
-    decoder: str = "cascade"
+    decoder: str = "target"
     decoder_model: str = ""
     decoder_window_s: float = 30.0
 

@@ -51,7 +51,7 @@ class EngineGroup(Group):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of the decoder's weights; auto = float32 on a CPU, on a GPU float16 (moss, vibevoice: bfloat16)."""
 
-    decoder: str = "cascade"
+    decoder: str = "target"
     """Which decoder writes the words: target, cascade, sot, moss or vibevoice (docs/decoders.md)."""
 
     decoder_model: str = ""

@@ -1,6 +1,7 @@
-"""The target-speaker decoder: for each speaker of a window one pass of a Whisper that is told when that speaker talks.
+"""The target-speaker decoder: a Whisper that is told when a speaker talks writes that speaker's words, one by one.
 
-1. The stretch that holds a speaker's asked turns, with a margin, goes to `models.target` with the mask of who speaks.
+1. Each stretch that holds a speaker's asked turns without a long pause, with a margin, goes to `models.target` with the
+   mask of who speaks.
 2. The words that come back have times, which say to which of the speaker's turns each belongs (`assign`).
 3. What is not in the language that the model was trained on is left to another decoder.
 4. Guards as in the cascade: nothing where Whisper itself says that there is no speech; what repeats itself is cut at
@@ -24,11 +25,14 @@ from models.target.whisper import TargetClip, TargetWhisper
 class TargetRules:
     """margin_samples: sound around a speaker's turns. reach_samples: how far outside its turn a word may lie.
 
+    pause_samples: turns with a longer pause between them are heard apart. Together is better under other voices, where
+        the speaker's lone sound tells the voice; apart is better where turns are short and far from each other.
     no_speech_prob, no_speech_logprob: nothing is written when Whisper is surer than the first that nobody speaks and
         less sure than the second of its words (the published rule of openai/whisper).
     """
 
     margin_samples: int = 4_800
+    pause_samples: int = 12_800
     reach_samples: int = 16_000
     no_speech_prob: float = 0.6
     no_speech_logprob: float = -1.0
@@ -102,8 +106,8 @@ class TargetDecoder:
 
     def _parts(self, number: int, item: DecoderInput) -> list[_Part]:
         parts = []
-        for speaker in dict.fromkeys(turn.speaker for turn in item.turns if turn.ask):
-            asked = [turn for turn in item.turns if turn.ask and turn.speaker == speaker]
+        for asked in self._stretches(item):
+            speaker = asked[0].speaker
             start = max(0, min(turn.start for turn in asked) - self._rules.margin_samples)
             end = min(len(item.samples), max(turn.end for turn in asked) + self._rules.margin_samples)
             if end <= start:  # beyond the window: nothing to hear
@@ -114,6 +118,20 @@ class TargetDecoder:
             clip = TargetClip(item.samples[start:end], _spans(own, start), _spans(others, start))
             parts.append(_Part(number, start, own, clip))
         return parts
+
+    def _stretches(self, item: DecoderInput) -> list[list[DecoderTurn]]:
+        """The asked turns that are heard together: one speaker's, without long pauses between them."""
+        stretches: list[list[DecoderTurn]] = []
+        for speaker in dict.fromkeys(turn.speaker for turn in item.turns if turn.ask):
+            end = None
+            for turn in item.turns:
+                if not turn.ask or turn.speaker != speaker:
+                    continue
+                if end is None or turn.start - end > self._rules.pause_samples:
+                    stretches.append([])
+                stretches[-1].append(turn)
+                end = max(end or 0, turn.end)
+        return stretches
 
     def _turns(self, part: _Part, result: AsrResult) -> list[DecoderTurnOutput]:
         """One output per turn of the part."""

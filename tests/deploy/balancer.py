@@ -59,7 +59,7 @@ class Replica:
     def start(self) -> None:
         """Start; `wait_ready` says when it answers."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", self._environment.get("PROGRAM","tests.cli.fake_crosstalk"), "serve"]
+            command = [sys.executable, "-m", self._environment.get("PROGRAM", "tests.cli.fake_crosstalk"), "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
 
     def wait_ready(self) -> None:

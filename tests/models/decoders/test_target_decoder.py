@@ -63,7 +63,7 @@ def window(seconds: float, *turns: DecoderTurn, language: str | None = "en", **m
     return DecoderInput(np.zeros(round(seconds * RATE), np.float32), turns, language, **more)  # type: ignore[arg-type]
 
 
-A1, B, A2 = DecoderTurn(RATE, 2 * RATE, 5), DecoderTurn(RATE, 4 * RATE, 8), DecoderTurn(3 * RATE, 4 * RATE, 5)
+A1, B, A2 = DecoderTurn(RATE, 2 * RATE, 5), DecoderTurn(RATE, 4 * RATE, 8), DecoderTurn(2 * RATE + 8_000, 4 * RATE, 5)
 Make = Callable[..., tuple[TargetDecoder, FakeWhisper]]
 
 
@@ -72,9 +72,17 @@ def test_each_speaker_is_heard_once_and_told_of_the_others(decoder_of: Make) -> 
     decoder.decode_batch([window(6, A1, B, A2)])
     first, second = whisper.clips
     assert len(first.samples) == len(second.samples) == 3 * RATE + 2 * MARGIN
-    assert first.target == ((MARGIN, MARGIN + RATE), (MARGIN + 2 * RATE, MARGIN + 3 * RATE))
+    assert first.target == ((MARGIN, MARGIN + RATE), (MARGIN + RATE + 8_000, MARGIN + 3 * RATE))
     assert first.others == ((MARGIN, MARGIN + 3 * RATE),)
     assert (second.target, second.others) == (first.others, first.target)
+
+
+def test_turns_with_a_long_pause_between_are_heard_apart(decoder_of: Make) -> None:
+    near, far = DecoderTurn(2 * RATE + 8_000, 3 * RATE, 5), DecoderTurn(4 * RATE, 5 * RATE, 5)
+    decoder, whisper = decoder_of(say(("a", 0.4, 0.8), ("b", 1.9, 2.2)), say(("c", 0.4, 0.8)))
+    output = decoder.decode_batch([window(6, A1, near, far)])[0]
+    assert [len(clip.samples) for clip in whisper.clips] == [2 * RATE + 2 * MARGIN, RATE + 2 * MARGIN]
+    assert [[word.text for word in turn.words] for turn in output.turns] == [["a"], ["b"], ["c"]]
 
 
 def test_words_go_to_the_speakers_turn_that_they_lie_in(decoder_of: Make) -> None:
