@@ -12,7 +12,7 @@ DEV := $(VENV)/.crosstalk-dev
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test lint models format clean
+.PHONY: help demo serve test lint models sbom format clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -38,6 +38,9 @@ lint: $(DEV) ## style, types, layers, sizes
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m pytest -q tests/test_sizes.py
+
+sbom: $(DEV) ## sbom.cdx.json, the CycloneDX bill of materials of what is installed
+	@$(VENV)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file sbom.cdx.json $(PY)
 
 format: $(DEV) ## rewrite the code in the project's style
 	@$(PY) -m ruff check --fix .

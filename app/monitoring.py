@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from app.core.times import to_seconds
 from app.engine.base import Engine
-from app.engine.observed import ObservedEngine, Watchable
+from app.engine.observed import HasWorkers, ObservedEngine, Watchable
 from app.errors import SetupError
 from app.jobs.store import Store
 from app.jobs.types import JobState
@@ -21,6 +21,7 @@ from app.telemetry.collect import (
     LiveState,
     QueueCollector,
     QueueState,
+    WorkerCollector,
 )
 from app.telemetry.metrics import CONTENT_TYPE, Metrics
 from app.telemetry.port import metrics_port
@@ -59,6 +60,8 @@ def watch_engine(metrics: Metrics, engine: Engine) -> Engine:
     if isinstance(engine, Watchable):
         engine.watch(metrics)
         metrics.registry.register(EngineCollector(lambda: EngineState(engine.waiting, engine.device_memory)))
+    if isinstance(engine, HasWorkers):
+        metrics.registry.register(WorkerCollector(lambda: engine.workers))
     return ObservedEngine(engine, metrics)
 
 

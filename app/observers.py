@@ -95,7 +95,7 @@ class Observer(Protocol):
         handshake, 101 when it was accepted."""
 
     def error(self, where: str, code: str) -> None:
-        """Somebody was told of an error. where: `http`, `live`, `listen` or `job`."""
+        """Somebody was told of an error. where: `http`, `live`, `listen`, `job` or `infer`."""
 
     def span(self, name: str, attributes: Attributes, parent: str = "") -> Span:
         """Work begins. parent: the `trace` of the span that it belongs to, "" = the current one, if there is one."""

@@ -61,8 +61,10 @@ async def _serve(settings: Settings, engine: Engine, listener: socket.socket) ->
 
     if not settings.engine.token:
         _log.warning("no token is set (CROSSTALK_ENGINE__TOKEN): whoever reaches this port may use the models")
+    metrics = make_metrics(settings)
+    watch_engine(metrics, engine)  # its calls are counted where they come from; here the batches and the GPU's memory
     config = uvicorn.Config(
-        create_infer_app(engine, infer_rules(settings)),
+        create_infer_app(engine, infer_rules(settings), observer=metrics),
         log_config=None,
         access_log=False,
         lifespan="on",
@@ -70,9 +72,8 @@ async def _serve(settings: Settings, engine: Engine, listener: socket.socket) ->
         timeout_keep_alive=_KEEP_ALIVE_S,
         timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
     )
-    metrics = make_metrics(settings)
-    watch_engine(metrics, engine)  # its calls are counted where they come from; here the batches and the GPU's memory
     address, number = listener.getsockname()[:2]
     _log.info("inference on http://%s:%d, models %s", address, number, identity_of(engine))
     with own_port(settings, metrics):
         await uvicorn.Server(config).serve(sockets=[listener])
+    metrics.close()

@@ -43,14 +43,15 @@ class PartedUpload:
     def send(self, file: BinaryIO, name: str, on_sent: Callable[[int, int], None] | None) -> str:
         """Send all of an open file; the upload's id. on_sent: (bytes sent, bytes in all), back after a break.
 
-        Raises FileUnreadable when it gets shorter meanwhile, ServerUnreachable after `rules.attempts` breaks with
-        nothing sent between, and what the server answers.
+        A server that is away is waited for longer than for one request: `rules.attempts` breaks with nothing sent
+        between, and as many questions after each, two minutes by default. Raises FileUnreadable when the file gets
+        shorter meanwhile, ServerUnreachable, and what the server answers.
         """
         size = os.fstat(file.fileno()).st_size
         upload_id, at, failures = self._begin(size, name), 0, 0
         while at < size:
             why = self._part(upload_id, file, (at, min(size, at + PART_BYTES)), size, on_sent)
-            found = min(size, at + PART_BYTES) if why is None else self._received(upload_id)
+            found = min(size, at + PART_BYTES) if why is None else self._received(upload_id, at)
             failures = 0 if found > at else failures + 1
             if why is not None:
                 if failures >= self._rules.attempts:
@@ -95,8 +96,12 @@ class PartedUpload:
             raise answered_error(answer.status_code, answer.content)
         return answered_error(answer.status_code, answer.content).message
 
-    def _received(self, upload_id: str) -> int:
-        answer = self._ask("GET", f"{PATH}/{upload_id}", headers=VERSION)
+    def _received(self, upload_id: str, known: int) -> int:
+        """How much has come; `known`, as before, while the server is away."""
+        try:
+            answer = self._ask("GET", f"{PATH}/{upload_id}", headers=VERSION)
+        except ServerUnreachable:
+            return known
         offset = answer.headers.get("Upload-Offset", "")
         if not re.fullmatch(r"[0-9]{1,18}", offset):
             raise AnswerInvalid("the server does not tell how much of the upload has come")

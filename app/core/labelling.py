@@ -23,6 +23,9 @@ ACTIVE = 0.5
 """A local speaker is active in a frame when its activity is at least this."""
 
 NOBODY = -1
+STILL_FRAMES = 2
+"""Speech of fewer frames at the end of a window is too little to say that somebody goes on."""
+
 OTHER_STRETCH = 1_000
 """Evidence from another stretch of speech counts as this many frames further away."""
 
@@ -102,6 +105,14 @@ def label(local: LocalDiarization, names: Names, grid: FrameGrid, num_speakers: 
                 rows = who[:, i] == speaker
                 values[rows, speaker] = np.maximum(values[rows, speaker], local.activity[rows, i])
     return Labelled(local.start, local.end, values)
+
+
+def still_active_from(local: LocalDiarization, local_speaker: int, grid: FrameGrid) -> int | None:
+    """Where a stretch of speech that goes on at the end of a window's sound began, in samples; None without one."""
+    frames = max(0, (local.end - local.start - grid.offset) // grid.step + 1)
+    silent = np.flatnonzero(local.activity[:frames, local_speaker] < ACTIVE)
+    first = int(silent[-1]) + 1 if len(silent) else 0
+    return None if first >= frames - STILL_FRAMES else local.start + first * grid.step
 
 
 def _spread(active: BoolArray, alone: BoolArray, heard: IntArray) -> IntArray:

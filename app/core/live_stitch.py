@@ -11,7 +11,7 @@ from app.core.state import BadState, State
 from app.core.stitch import Stitcher, StitchRules
 from app.core.types import Decoded, DecodedTurn, DecodeTurn, Segment, Word
 
-KEPT_TURNS = 12
+KEPT_TURNS = 24
 """Turns given out that new words are compared with."""
 
 
@@ -33,6 +33,10 @@ class LiveStitcher:
         fresh = self._fresh(item)
         self._given = [*self._given, *fresh][-KEPT_TURNS:]
         return self._inner.segments(fresh)
+
+    def said(self, speaker: int) -> list[Word]:
+        """A speaker's words among the last turns given out, in order of time."""
+        return [word for turn in self._given if turn.turn.speaker == speaker for word in turn.words]
 
     def preview(self, item: Decoded) -> list[DecodedTurn]:
         """The turns of an answer without the words that are out already; changes nothing."""

@@ -69,6 +69,28 @@ class Planner:
         self._before = [turn for turn in self._before if turn.end > plan.start - self._room]
         return [plan]
 
+    def peek(self, turns: Sequence[Turn], end: int) -> Plan:
+        """A plan for turns that go on, asked as open ones; it is not remembered. end: of the sound."""
+        plan = self._open_plan(self._index, turns, end, self._lead)
+        self._index += 1
+        return plan
+
+    def glance(self, turns: Sequence[Turn], end: int, before: int) -> Plan:
+        """The same for what is shown but does not count, with so much sound before the turns."""
+        return self._open_plan(-1, turns, end, before)
+
+    def note(self, turn: Turn) -> None:
+        """Part of a turn that was written by a `peek`."""
+        self._before = [it for it in (*self._before, turn) if it.end > turn.start - self._room]
+
+    def _open_plan(self, index: int, turns: Sequence[Turn], end: int, before: int) -> Plan:
+        start = max(0, min(turn.start for turn in turns) - before, end - self._rules.max_samples)
+        context = [turn for turn in self._before if turn.start < end and turn.end > start]
+        asked = [DecodeTurn(max(it.start, start), min(it.end, end), it.speaker, open=True) for it in turns]
+        asked += [DecodeTurn(max(it.start, start), min(it.end, end), it.speaker, ask=False) for it in context]
+        sorted_ = sorted((it for it in asked if it.start < it.end), key=lambda turn: (turn.start, turn.speaker))
+        return Plan(index, start, end, tuple(sorted_))
+
     def dump(self) -> State:
         """The state as JSON values; right behind a `release` only, when no turn waits."""
         return {"index": self._index, "before": [[t.start, t.end, t.speaker] for t in self._before]}

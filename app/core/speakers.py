@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.block import StreamClosed
-from app.core.labelling import Names, label, longest_first, similarity
+from app.core.labelling import Names, label, longest_first, similarity, still_active_from
 from app.core.state import BadState, State, array_in, array_out
 from app.core.types import FloatArray, FrameGrid, Labelled, LocalDiarization, SpeakerCount, VoiceRun
 
@@ -73,6 +73,9 @@ class SpeakerTracker:
         self._names = Names(grid)
         self.heard: list[tuple[VoiceRun, int]] = []
         """The runs of the last window and whose each is."""
+        self.undecided: int | None = None
+        """Where in the last window somebody began whose voice is not known yet and who still speaks: more of it will
+        tell who it is. None: nobody."""
         self._closed = False
 
     @property
@@ -82,9 +85,12 @@ class SpeakerTracker:
     def push(self, item: LocalDiarization) -> list[Labelled]:
         self._check_open()
         self.heard = []
+        self.undecided = None
         slots: dict[int, int] = {}
         for i in longest_first(item.runs):
             run = item.runs[i]
+            if not self._knows(run):
+                self._wait_for(run, item)
             speaker = self._recognise(run, slots)
             slots.setdefault(run.local_speaker, speaker)
             self._profiles[speaker].add(run, self._rules.profile_samples, self._rules.repeat)
@@ -123,6 +129,17 @@ class SpeakerTracker:
         self._check_open()
         self._closed = True
         return []
+
+    def _knows(self, run: VoiceRun) -> bool:
+        """Whether a run is long enough to know a voice by, or sounds like somebody known."""
+        voices = [similarity(profile.total, run.voice) for profile in self._profiles if profile.weight > 0]
+        long_enough = run.end - run.start >= self._rules.min_run_samples
+        return long_enough or not self._may_grow() or max(voices, default=1.0) >= self._rules.threshold
+
+    def _wait_for(self, run: VoiceRun, item: LocalDiarization) -> None:
+        first = still_active_from(item, run.local_speaker, self._grid)
+        if first is not None and first <= run.start + self._grid.step:
+            self.undecided = first if self.undecided is None else min(self.undecided, first)
 
     def _recognise(self, run: VoiceRun, slots: dict[int, int]) -> int:
         """The speaker of a run; `slots`: local speakers of the window that have a name already."""

@@ -35,15 +35,16 @@ class Timeline:
         self._given = 0
         self._closed = False
 
-    def push(self, item: Labelled) -> list[Activity]:
-        """Frames before the window's start are final now, or with `right_samples` those that far before its end.
-        Raises ValueError when the window is off the grid or goes back."""
+    def push(self, item: Labelled, hold: int | None = None) -> list[Activity]:
+        """Frames before the window's start are final now, or with `right_samples` those that far before its end, and
+        before the sample `hold`. Raises ValueError when the window is off the grid or goes back."""
         self._check_open()
         start, remainder = divmod(item.start, self._grid.step)
         if self._right is not None and not remainder:
             self._add(item)
             self._end = max(self._end, item.end)
-            return self._until(item.end - self._right)
+            border = item.end - self._right
+            return self._until(border if hold is None else min(border, hold))
         if remainder or start < self._first:
             raise ValueError(f"window at sample {item.start} is off the frame grid or out of order")
         done = self._take(start - self._first, item.start)

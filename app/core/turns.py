@@ -125,6 +125,21 @@ class TurnFinder:
             if voice.start is not None
         )
 
+    def ripe(self, samples: int) -> list[Turn]:
+        """Open turns of which at least so much is known."""
+        return [turn for turn in self.open_turns() if turn.end - turn.start >= samples]
+
+    def split(self, speaker: int, at: int) -> int:
+        """An open turn begins at sample `at` from now on: what came before was given out elsewhere. Returns where that
+        is on the frame grid."""
+        voice = self._voices[speaker]
+        assert voice.start is not None
+        frame = (at - self._grid.offset + self._grid.step // 2) // self._grid.step
+        frame = min(max(frame, voice.start), voice.end)
+        voice.trace = voice.trace[frame - voice.start :]
+        voice.start = frame
+        return self._border(frame)
+
     def _follow(self, speaker: int, voice: _Voice, first: int, values: FloatArray) -> None:
         """Walk over one speaker's activity in a chunk, run by run (a run: frames in which the decision cannot
         change)."""

@@ -12,17 +12,19 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any, Self, get_args
 
 import httpx2
 
+from app.context import current_trace
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import DEFAULT_CAPACITY
-from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER
+from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER
 from app.engine.load import EngineCost
 from app.engine.packet import MEDIA_TYPE, pack_request, pack_window
-from app.engine.remote import PoolRules, RemoteWorker, WorkerPool, bearer
+from app.engine.remote import PoolRules, RemoteWorker, State, WorkerPool, bearer
 from app.engine.strict_json import WireInvalid
 from app.engine.wire import load_decoded, load_diarization
 from app.errors import (
@@ -114,6 +116,12 @@ class HttpEngine:
     def capacity(self) -> int:
         """Requests in flight that keep all workers busy that are up."""
         return sum(worker.about.capacity for worker in self._pool.up if worker.about) or DEFAULT_CAPACITY
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """How many workers are in which state: `up`, `down`, `refused`, `unknown`. From any thread."""
+        states = [worker.state for worker in self._pool.workers]
+        return {state: states.count(state) for state in get_args(State)}
 
     def cost(self) -> EngineCost:
         """Devices of all workers that are up; what work costs is the mean over them."""
@@ -222,6 +230,8 @@ class HttpEngine:
             IDENTITY_HEADER: self._pool.identity,
             TIMEOUT_HEADER: str(round(1000 * self._rules.call_timeout_s)),
         } | bearer(self._rules.pool.token)
+        if trace := current_trace():
+            headers[TRACE_HEADER] = trace
         return await self._http.post(f"{worker.address.base}/v1/infer/{step}", content=body, headers=headers)
 
     def _read(self, worker: RemoteWorker, step: str, answer: httpx2.Response) -> bytes:

@@ -29,7 +29,7 @@ import hmac
 import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import AbstractContextManager, asynccontextmanager
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -40,13 +40,14 @@ from starlette.routing import Route
 from app.core.types import DecodeRequest, Window
 from app.engine.about import About, capacity_of, dump_about, identity_of
 from app.engine.base import Engine
-from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, InferRules
+from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER, InferRules
 from app.engine.load import cost_of
 from app.engine.packet import max_body_bytes, unpack_request, unpack_window
 from app.engine.readiness import Readiness
 from app.engine.strict_json import WireInvalid
 from app.engine.wire import dump_decoded, dump_diarization
 from app.errors import CrosstalkError, EngineClosed, EngineError, EngineFailed, InputError, Overloaded
+from app.observers import Observer, Unobserved, within
 
 _JSON = "application/json"
 _T = TypeVar("_T")
@@ -60,9 +61,11 @@ class _Refused(Exception):
         self.status, self.code, self.message, self.param = status, code, message, param
 
 
-def create_infer_app(engine: Engine, rules: InferRules, capacity: int | None = None) -> Starlette:
+def create_infer_app(
+    engine: Engine, rules: InferRules, capacity: int | None = None, observer: Observer | None = None
+) -> Starlette:
     """The app around an engine, which stays the caller's to close. capacity: told instead of the engine's own."""
-    service = _Service(engine, rules, capacity or capacity_of(engine))
+    service = _Service(engine, rules, capacity or capacity_of(engine), observer or Unobserved())
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -87,8 +90,9 @@ def create_infer_app(engine: Engine, rules: InferRules, capacity: int | None = N
 class _Service:
     """The routes."""
 
-    def __init__(self, engine: Engine, rules: InferRules, capacity: int) -> None:
+    def __init__(self, engine: Engine, rules: InferRules, capacity: int, observer: Observer) -> None:
         self._engine = engine
+        self._observer = observer
         self._rules = rules
         self._about = About(engine.spec, identity_of(engine), capacity, secrets.token_hex(8))
         self._inside = 0
@@ -100,7 +104,8 @@ class _Service:
         async def answer(window: Window) -> bytes:
             return dump_diarization(await self._engine.diarize(window))
 
-        return await self._call(request, self._engine.spec.window_samples, unpack_window, answer)
+        with self._span("diarize", request):
+            return await self._call(request, self._engine.spec.window_samples, unpack_window, answer)
 
     async def decode(self, request: Request) -> Response:
         """One decode request."""
@@ -108,7 +113,12 @@ class _Service:
         async def answer(asked: DecodeRequest) -> bytes:
             return dump_decoded(await self._engine.decode(asked))
 
-        return await self._call(request, self._engine.spec.max_decode_samples, unpack_request, answer)
+        with self._span("decode", request):
+            return await self._call(request, self._engine.spec.max_decode_samples, unpack_request, answer)
+
+    def _span(self, step: str, request: Request) -> AbstractContextManager[None]:
+        """Of the trace that the call belongs to."""
+        return within(self._observer.span(f"infer {step}", {}, request.headers.get(TRACE_HEADER, "")))
 
     async def about(self, request: Request) -> Response:
         """Models, capacity, load."""
@@ -157,15 +167,19 @@ class _Service:
             finally:
                 self._inside -= 1
         except _Refused as refused:
-            return _problem(refused)
+            return self._refuse(refused)
         except TimeoutError:
-            return _problem(_Refused(504, "deadline_passed", "not answered in the time that was given"))
+            return self._refuse(_Refused(504, "deadline_passed", "not answered in the time that was given"))
         except WireInvalid as error:
-            return _problem(_Refused(500, EngineFailed.code, f"the answer cannot be sent: {error}"))
+            return self._refuse(_Refused(500, EngineFailed.code, f"the answer cannot be sent: {error}"))
         except ClientDisconnect:
             return Response(status_code=499)
         except (EngineError, InputError) as error:
-            return _problem(_Refused(_status_of(error), error.code, error.message, error.param))
+            return self._refuse(_Refused(_status_of(error), error.code, error.message, error.param))
+
+    def _refuse(self, refused: _Refused) -> Response:
+        self._observer.error("infer", refused.code)
+        return _problem(refused)
 
     def _authorize(self, request: Request) -> None:
         if not self._rules.token:

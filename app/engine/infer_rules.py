@@ -7,6 +7,9 @@ from dataclasses import dataclass
 IDENTITY_HEADER = "Crosstalk-Identity"
 """Which models the caller wants; a worker with others refuses."""
 
+TRACE_HEADER = "traceparent"
+"""W3C's: the trace that a call belongs to."""
+
 TIMEOUT_HEADER = "Crosstalk-Timeout-Ms"
 """How long the caller waits, in whole milliseconds."""
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, TypeVar, runtime_checkable
 
+from app.context import traced_by
 from app.core.times import SAMPLE_RATE
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import capacity_of, identity_of
@@ -31,6 +32,15 @@ class Watchable(Protocol):
 
     def watch(self, observer: Observer) -> None:
         """Tell of every batch from now on."""
+
+
+@runtime_checkable
+class HasWorkers(Protocol):
+    """An engine over inference workers."""
+
+    @property
+    def workers(self) -> Mapping[str, int]:
+        """How many are in which state. From any thread."""
 
 
 class ObservedEngine:
@@ -77,7 +87,7 @@ class ObservedEngine:
     async def _told(self, step: str, ask: Callable[[], Awaitable[_T]], samples: int) -> _T:
         began_s, sound_s = time.monotonic(), samples / SAMPLE_RATE
         span = self._observer.span(f"engine {step}", {"crosstalk.sound_s": sound_s})
-        with within(span):
+        with within(span), traced_by(span.trace):
             try:
                 answer = await ask()
             except CrosstalkError as error:

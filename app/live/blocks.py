@@ -2,6 +2,9 @@
 
     LocalDiarization -> tracker -> timeline -> turns -> plans            Decoded -> stitcher -> segments -> reviser
 
+Turns that have closed are decoded and final at once (`take`, `stitch`). Then those that go on for long are decoded as
+far as there is sound, and are final up to a word (`peek`, `commit`).
+
 Synchronous and deterministic: what comes out depends on what was pushed only. `dump` and `restore` are exact.
 """
 
@@ -19,6 +22,7 @@ from app.core.timeline import Timeline
 from app.core.times import SAMPLE_RATE
 from app.core.turns import TurnFinder
 from app.core.types import Decoded, DecodedTurn, EngineSpec, LocalDiarization, Segment, Turn, Window
+from app.live.continued import Continued
 from app.live.rules import LiveRules
 from app.live.updates import LiveOptions, Revision
 
@@ -39,9 +43,11 @@ class LiveBlocks:
         self._turns = TurnFinder(spec.grid, rules.turns)
         self._planner = Planner(PlanRules(spec.max_decode_samples, rules.margin_samples, rules.before_samples))
         self._stitcher = LiveStitcher(rules.stitch)
+        self._continued = Continued(rules.commit)
         self._reviser = Reviser(options.speakers, rules.reviser)
         self._merged: dict[int, int] = {}
         self._committed: dict[int, int] = {}
+        self._end = 0
         self._found: dict[str, int] = {}
         self._told: set[int] = set()
         self.names: dict[int, str] = {}
@@ -59,7 +65,7 @@ class LiveBlocks:
     def take(self, window: Window | None, local: LocalDiarization | None, cut: bool) -> list[Plan]:
         """One window's diarization, or none; `cut`: everything so far becomes final. Plans to decode, in order."""
         labels = [] if local is None else self._tracker.push(local)
-        activities = [activity for labelled in labels for activity in self._timeline.push(labelled)]
+        activities = [it for labelled in labels for it in self._timeline.push(labelled, self._hold(labelled.end))]
         if cut:
             activities += self._timeline.cut()
         turns = [turn for activity in activities for turn in self._turns.push(activity)]
@@ -67,15 +73,34 @@ class LiveBlocks:
             turns += self._turns.cut()
         plans = []
         for turn in sorted(turns):
-            self._committed[turn.speaker] = max(turn.end, self._committed.get(turn.speaker, 0))
+            self._commit_until(turn.speaker, turn.end)
             plans += self._planner.push(turn)
         plans += self._planner.release(self._turns.waiting())
         if local is not None:  # nothing tentative lies that far back
+            self._end = local.end
             oldest = local.end - _TENTATIVE_SAMPLES
             self._committed = {speaker: end for speaker, end in self._committed.items() if end > oldest}
         if window is not None:
             self._remember(window)
-        return plans
+        # No plan may hear more than there was when it was made: what comes then depends on speed.
+        return [replace(self._continued.reach_back(plan), end=min(plan.end, self._end)) for plan in plans]
+
+    def peek(self) -> Plan | None:
+        """What to decode so that turns that go on become final up to a word; None when it is not time for any."""
+        if not self._ripe():
+            return None
+        return self._continued.reach_back(self._planner.peek(self._preview(), self._end))
+
+    def show(self, end: int) -> Plan | None:
+        """What to decode to show open turns, with the sound that ends at `end`; None without any."""
+        turns = self._preview()
+        before = self._rules.shown_before_samples
+        return self._continued.reach_back(self._planner.glance(turns, end, before)) if turns else None
+
+    def _hold(self, end: int) -> int | None:
+        """Nothing from here on is decided yet, as somebody unknown has begun to speak."""
+        first = self._tracker.undecided
+        return None if first is None else max(first, end - self._rules.right_samples - self._rules.undecided_samples)
 
     def _remember(self, window: Window) -> None:
         """Keep the voices that the next window will not hear again."""
@@ -116,13 +141,24 @@ class LiveBlocks:
 
     def settled(self) -> int:
         """All turns that start before this sample are final."""
-        tentative = self._timeline.tentative()
-        border = max(0, self._grid.offset + tentative.first * self._grid.step - self._grid.step)
-        return min([border, *(turn.start for turn in self._turns.waiting())])
+        return min([self._frontier(), *(turn.start for turn in self._turns.waiting())])
 
-    def open_turns(self) -> list[Turn]:
-        """Turns that are not final, as they look now."""
-        return [replace(t, speaker=self.resolve(t.speaker)) for t in self._turns.preview(self._timeline.tentative())]
+    def _preview(self) -> list[Turn]:
+        """Turns that are not final, as they look now, of the tracker's speakers."""
+        return self._turns.preview(self._timeline.tentative())
+
+    def _ripe(self) -> list[Turn]:
+        """Turns that go on of which a part may be final."""
+        rules, waiting = self._rules.commit, self._turns.waiting()
+        return [
+            turn
+            for turn in self._turns.ripe(rules.open_samples)
+            if turn.end - turn.start >= rules.together_samples
+            or not any(it.speaker != turn.speaker and it.start < turn.end and turn.start < it.end for it in waiting)
+        ]
+
+    def _commit_until(self, speaker: int, end: int) -> None:
+        self._committed[speaker] = max(end, self._committed.get(speaker, 0))
 
     def committed(self, speaker: int) -> int:
         """End of a speaker's last final turn."""
@@ -130,20 +166,57 @@ class LiveBlocks:
 
     def stitch(self, decoded: Decoded) -> list[Segment]:
         """Segments that an answer to a plan completes."""
-        segments = [replace(s, speaker=self.resolve(s.speaker)) for s in self._stitcher.push(decoded)]
+        return self._stitch(self._fresh(decoded))
+
+    def commit(self, decoded: Decoded) -> tuple[list[Segment], tuple[Segment, ...]]:
+        """Segments that the answer to a `peek` completes, and what is left of it, as `tentative` gives it."""
+        frontier, final, left = self._frontier(), list[DecodedTurn](), list[DecodedTurn]()
+        ripe = {turn.speaker: turn.start for turn in self._ripe()}
+        for turn in self._fresh(decoded).turns:
+            begin = ripe.get(turn.turn.speaker)
+            parts = self._continued.divide(turn, frontier) if begin == turn.turn.start else None
+            # Finals come in the order of their starts: nothing may be open that began before this.
+            if parts is None or begin is None or any(it.start < begin for it in self._turns.waiting()):
+                left.append(turn)
+                continue
+            speaker = turn.turn.speaker
+            at = self._turns.split(speaker, parts[0].turn.end)
+            self._continued.cut(speaker, begin, at)
+            self._planner.note(Turn(begin, at, speaker))
+            self._commit_until(speaker, at)
+            final.append(replace(parts[0], turn=replace(parts[0].turn, end=at)))
+            left.append(parts[1])
+        return self._stitch(replace(decoded, turns=tuple(final))), self._shown(left)
+
+    def tentative(self, decoded: Decoded) -> tuple[Segment, ...]:
+        """The answer to a `show` without words that are final already, to be shown until better comes; changes
+        nothing."""
+        kept = []
+        for turn in self._stitcher.preview(self._fresh(decoded)):
+            after = self._committed.get(turn.turn.speaker, 0)
+            words = tuple(word for word in turn.words if (word.start + word.end) // 2 >= after)
+            kept.append(replace(turn, words=words))
+        return self._shown(kept)
+
+    def _stitch(self, fresh: Decoded) -> list[Segment]:
+        segments = [replace(s, speaker=self.resolve(s.speaker)) for s in self._stitcher.push(fresh)]
         for segment in segments:
             self._reviser.note(segment)
         return segments
 
-    def tentative(self, decoded: Decoded) -> list[DecodedTurn]:
-        """An answer about open turns without words that are final already; changes nothing."""
-        kept = []
-        for turn in self._stitcher.preview(decoded):
-            after = self.committed(turn.turn.speaker)
-            words = tuple(word for word in turn.words if (word.start + word.end) // 2 >= after)
-            if words:
-                kept.append(replace(turn, words=words))
-        return kept
+    def _fresh(self, decoded: Decoded) -> Decoded:
+        said = self._stitcher.said
+        return replace(decoded, turns=tuple(self._continued.fresh(t, said(t.turn.speaker)) for t in decoded.turns))
+
+    def _shown(self, turns: list[DecodedTurn]) -> tuple[Segment, ...]:
+        return tuple(
+            Segment(f"open-{i}", self.resolve(t.turn.speaker), t.words[0].start, t.words[-1].end, t.words, t.flags)
+            for i, t in enumerate(turn for turn in turns if turn.words)
+        )
+
+    def _frontier(self) -> int:
+        """Speakers are decided up to this sample."""
+        return max(0, self._grid.offset + self._timeline.tentative().first * self._grid.step - self._grid.step)
 
     def due(self, end: int) -> bool:
         """Whether `revise` is due, with the sound at `end`."""
@@ -169,6 +242,8 @@ class LiveBlocks:
             "turns": self._turns.dump(),
             "planner": self._planner.dump(),
             "stitcher": self._stitcher.dump(),
+            "continued": self._continued.dump(),
+            "end": self._end,
             "reviser": self._reviser.dump(),
             "merged": sorted(self._merged.items()),
             "committed": sorted(self._committed.items()),
@@ -185,6 +260,8 @@ class LiveBlocks:
             self._turns.restore(state["turns"])
             self._planner.restore(state["planner"])
             self._stitcher.restore(state["stitcher"])
+            self._continued.restore(state["continued"])
+            self._end = int(state["end"])
             self._reviser.restore(state["reviser"])
             self._merged = {int(gone): int(now) for gone, now in state["merged"]}
             self._committed = {int(speaker): int(end) for speaker, end in state["committed"]}

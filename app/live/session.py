@@ -8,13 +8,12 @@
 
 Windows are worked on strictly one after the other (diarize, turns, decode, stitch), so finals, their ids and revisions
 depend on the sound and the places of `flush` alone, never on packets or speed; a snapshot between two windows is
-exact. Partials depend on speed: one decode in flight at most, only when no sound waits, at most half the time.
+exact. Partials depend on speed (`tail.py`): one decode in flight at most, and only when no sound waits.
 """
 
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
@@ -26,10 +25,10 @@ import numpy as np
 from app.core.live_windows import LiveWindower
 from app.core.plan import Plan
 from app.core.state import BadState, State
+from app.core.times import SAMPLE_RATE
 from app.core.types import (
     Decoded,
     DecodeRequest,
-    DecodeTurn,
     FloatArray,
     Frames,
     LocalDiarization,
@@ -45,6 +44,7 @@ from app.live.outbox import Outbox
 from app.live.rules import LiveRules
 from app.live.snapshot import BadSnapshot, Snapshot
 from app.live.sound import Sound
+from app.live.tail import Tail, TailPorts
 from app.live.updates import (
     Ack,
     Final,
@@ -99,9 +99,10 @@ class LiveSession:
         self._marks: list[tuple[int, str]] = []
         self._asked_marks = self._asked_flushes = 0
         self._kept: deque[Segment] = deque(maxlen=self._rules.max_kept)
-        self._tail: tuple[Segment, ...] = ()
-        self._partial: asyncio.Task[None] | None = None
-        self._partial_after = 0.0
+        decode, read = self._engine.decode, self._blocks.tentative
+        ports = TailPorts(self._look, decode, read, self._free, self._give_partial, self._fail)
+        self._tail = Tail(ports, self._blocks.step_samples / SAMPLE_RATE)
+        self._working = False
         self._error: BaseException | None = None
         self._stopped = False
         self._worker: asyncio.Task[None] | None = None
@@ -198,9 +199,10 @@ class LiveSession:
     async def aclose(self) -> None:
         """Stop working at once. May be called again."""
         self._stopped = True
-        tasks = [task for task in (self._worker, self._partial) if task is not None]
-        for task in tasks:
-            task.cancel()
+        tasks = self._tail.cancel()
+        if self._worker is not None:
+            self._worker.cancel()
+            tasks.append(self._worker)
         await asyncio.gather(*tasks, return_exceptions=True)
         self._outbox.close()
 
@@ -220,7 +222,7 @@ class LiveSession:
         for window in self._windower.cut():
             self._items.put_nowait(_Item("window", window.end, window, cut=True))
             return
-        # The last regular window ends here, but it was not worked on as the last: hear nothing anew, only commit.
+        # The last regular window ends here: hear nothing anew, only commit.
         self._items.put_nowait(_Item("window", self._sound.end, None, cut=True))
 
     async def _work(self) -> None:
@@ -258,16 +260,14 @@ class LiveSession:
         self._give_marks(self._blocks.settled())
 
     async def _window(self, item: _Item, local: LocalDiarization | None) -> None:
-        for plan in self._blocks.take(item.window, local, item.cut):
-            self._write(await self._decode(plan))
+        self._working = True
+        shown = await self._decode_all(item, local)
         if item.window is not None:
             named = self._blocks.name_known()
             if named is not None:
                 self._outbox.put(named)
         if self._blocks.due(item.position):
-            revision = await asyncio.to_thread(self._blocks.revise, item.position)
-            if revision is not None:
-                self._outbox.put(revision)
+            await self._revise(item.position)
         self._done = max(self._done, item.position)
         self._moved.set()
         self._outbox.put(Progress(self._sound.end, self._blocks.settled()))
@@ -276,10 +276,28 @@ class LiveSession:
         if item.window is not None:
             self._after = self._windower.after(item.window)
             self._acknowledge(item.window.end, at_once=False)
-        if self._items.empty() and not item.cut:
-            self._show()
-        elif item.cut:
-            self._give_partial(())
+        self._working = False
+        if item.cut:
+            self._tail.give(())
+        elif self._items.empty() and not shown and self._options.partials:
+            self._tail.show()
+
+    async def _revise(self, position: int) -> None:
+        revision = await asyncio.to_thread(self._blocks.revise, position)
+        if revision is not None:
+            self._outbox.put(revision)
+
+    async def _decode_all(self, item: _Item, local: LocalDiarization | None) -> bool:
+        """Everything that this window makes final; whether open turns were shown with it."""
+        for plan in self._blocks.take(item.window, local, item.cut):
+            self._write(self._blocks.stitch(await self._decode(plan)))
+        going_on = None if item.cut else self._blocks.peek()
+        if going_on is None:
+            return False
+        segments, left = self._blocks.commit(await self._decode(going_on))
+        self._write(segments)
+        self._tail.give(left)
+        return True
 
     async def _decode(self, plan: Plan) -> Decoded:
         decoded = await self._engine.decode(self._request(plan, Urgency.LIVE))
@@ -290,17 +308,17 @@ class LiveSession:
         sound, names = self._sound.read(plan.start, plan.end), self._options.hotwords
         return DecodeRequest(plan.index, plan.start, sound, plan.turns, self._language, names, urgency=urgency)
 
-    def _write(self, decoded: Decoded) -> None:
-        for segment in self._blocks.stitch(decoded):
+    def _write(self, segments: list[Segment]) -> None:
+        for segment in segments:
             self._kept.append(segment)
             self._outbox.put(Final(segment))
         left = []
-        for segment in self._tail:
+        for segment in self._tail.segments:
             after = self._blocks.committed(segment.speaker)
             words = tuple(word for word in segment.words if (word.start + word.end) // 2 >= after)
             if words:
                 left.append(Segment(segment.id, segment.speaker, words[0].start, segment.end, words, segment.flags))
-        self._give_partial(tuple(left))
+        self._tail.give(tuple(left))
 
     def _flushed(self, item: _Item) -> None:
         self._acknowledge(item.position, at_once=True)
@@ -336,44 +354,16 @@ class LiveSession:
         except (BadState, KeyError, TypeError, ValueError, AttributeError) as error:
             raise BadSnapshot(f"the snapshot is damaged: {error}") from error
 
-    def _show(self) -> None:
-        """Ask for the tentative tail, unless that is under way or would take more than half the time."""
-        now = time.monotonic()
-        under_way = self._partial is not None and not self._partial.done()
-        if not self._options.partials or under_way or now < self._partial_after:
-            return
-        turns = self._blocks.open_turns()
-        if not turns:
-            self._give_partial(())
-            return
-        end = self._sound.end
-        start = max(turns[0].start - self._rules.margin_samples, end - self._engine.spec.max_decode_samples)
-        start = max(start, self._sound.start)
-        asked = tuple(DecodeTurn(max(t.start, start), min(t.end, end), t.speaker, open=True) for t in turns)
-        asked = tuple(turn for turn in asked if turn.start < turn.end)
-        request = self._request(Plan(-1, start, end, asked), Urgency.TENTATIVE)
-        self._partial = asyncio.ensure_future(self._ask_partial(request, now))
+    def _look(self) -> DecodeRequest | None:
+        plan = self._blocks.show(self._sound.end)
+        return None if plan is None else self._request(plan, Urgency.TENTATIVE)
 
-    async def _ask_partial(self, request: DecodeRequest, began: float) -> None:
-        try:
-            decoded = await self._engine.decode(request)
-        except Exception as error:  # noqa: BLE001 - the session's edge, as in `_work`
-            self._fail(error)
-            return
-        now = time.monotonic()
-        self._partial_after = now + (now - began) / 2
-        self._give_partial(
-            tuple(
-                Segment(f"open-{i}", t.turn.speaker, t.words[0].start, t.words[-1].end, t.words, t.flags)
-                for i, t in enumerate(self._blocks.tentative(decoded))
-            )
-        )
+    def _free(self) -> bool:
+        return not self._working and self._items.empty() and not self._stopped
 
     def _give_partial(self, segments: tuple[Segment, ...]) -> None:
-        if segments != self._tail:
-            self._tail = segments
-            if self._options.partials:
-                self._outbox.put(Partial(segments))
+        if self._options.partials:
+            self._outbox.put(Partial(segments))
 
     def _give_marks(self, until: int) -> None:
         for mark in [mark for mark in self._marks if mark[0] <= until]:
@@ -382,9 +372,9 @@ class LiveSession:
             self._outbox.put(Marked(mark[1]))
 
     async def _finish(self, end: int) -> None:
-        if self._partial is not None:
-            self._partial.cancel()
-        self._give_partial(())
+        await self._revise(end)
+        self._tail.cancel()
+        self._tail.give(())
         self._give_marks(end)
         view = TranscriptView(end, self._language, tuple(self._kept), (), dict(self._blocks.names))
         self._outbox.put(Finished(view, self._blocks.count))

@@ -86,6 +86,20 @@ class QueueCollector(Collector):
         yield _gauge("job_queue_oldest_seconds", "Age of the oldest recording that could run now", state.oldest_s)
 
 
+class WorkerCollector(Collector):
+    """Inference workers by state, as this process sees them."""
+
+    def __init__(self, look: Callable[[], Mapping[str, int]]) -> None:
+        self._look = look
+
+    def collect(self) -> Iterator[GaugeMetricFamily]:
+        """See Prometheus's Collector."""
+        found = GaugeMetricFamily("crosstalk_inference_workers", "Inference workers by state", labels=["state"])
+        for state, number in self._look().items():
+            found.add_metric([state], number)
+        yield found
+
+
 class EngineCollector(Collector):
     """Requests that wait for the models here, and the memory of the GPU."""
 

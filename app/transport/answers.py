@@ -27,7 +27,11 @@ from app.errors import (
     NoAudioTrack,
     OptionInvalid,
     OutputError,
+    Overloaded,
     RevisionConflict,
+    SampleSilent,
+    SampleTooShort,
+    SeveralVoices,
     ShareNotFound,
     SpeakerNotFound,
     UploadConflict,
@@ -142,7 +146,7 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
         _said(OptionInvalid, _OLD_TUS, _TOO_LARGE, LimitReached), headers=("Location", *_UPLOAD)
     ),
     ("HEAD", "/v1/uploads/{upload_id}"): Answers(_GONE, headers=_UPLOAD),
-    ("GET", "/v1/uploads/{upload_id}"): Answers(_said(UploadNotFound), headers=_UPLOAD),
+    ("GET", "/v1/uploads/{upload_id}"): Answers(_GONE, headers=_UPLOAD),
     ("PATCH", "/v1/uploads/{upload_id}"): Answers(
         _said(
             UploadNotFound, UploadConflict, (409, "upload_offset_mismatch"), (409, "upload_used"), _OLD_TUS, _TOO_LARGE
@@ -152,7 +156,9 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
     ),
     ("DELETE", "/v1/uploads/{upload_id}"): Answers(_GONE),
     ("POST", "/v1/speakers"): Answers(
-        _said(OptionInvalid, JobNotFound, SpeakerNotFound, JobStateInvalid), ("Location",)
+        _said(OptionInvalid, JobNotFound, SpeakerNotFound, JobStateInvalid, _MALFORMED, _STALLED, _TOO_LARGE, _MEDIA)
+        + _said(SampleSilent, SampleTooShort, SeveralVoices, *_SOUND, OutputError, Overloaded, (422, "option_invalid")),
+        headers=("Location",),
     ),
     ("GET", "/v1/speakers"): Answers(_said(OptionInvalid)),
     ("DELETE", "/v1/speakers/{speaker_id}"): Answers(_said(SpeakerNotFound)),

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from pydantic import BeforeValidator
 
 
@@ -11,5 +9,5 @@ def _whole(value: object) -> object:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Whole = Annotated[int, BeforeValidator(_whole, json_schema_input_type=int)]
-"""For models that are strict."""
+WHOLE = BeforeValidator(_whole)
+"""For models that are strict. Stands behind the limits of the number, or JSON Schema would not have these."""

@@ -22,10 +22,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.context import traced_by, working_for
 from app.observers import NoSpan, Observer, Span, within
+from app.transport.problems import REQUEST_ID_HEADER
 
 _log = logging.getLogger(__name__)
 
-HEADER = "X-Request-ID"
+
 METRICS_PATH = "/metrics"
 _SANE = re.compile(r"[A-Za-z0-9._-]{1,128}")
 _METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
@@ -66,14 +67,18 @@ class Observed:
         if scope["type"] not in ("http", "websocket"):
             await self._app(scope, receive, send)
             return
-        asked = Headers(scope=scope).get(HEADER, "")
+        asked = Headers(scope=scope).get(REQUEST_ID_HEADER, "")
         request_id = asked if _SANE.fullmatch(asked) else uuid.uuid4().hex
         answer = _Answer(send, request_id)
+        scope.setdefault("state", {})["request_id"] = request_id
         began_s = time.monotonic()
         span = self._span(scope, request_id)
         with working_for(request_id=request_id), traced_by(span.trace), within(span):
             try:
                 await self._pass(scope, receive, answer.send)
+            except Exception:
+                answer.fell()
+                raise
             finally:
                 self._tell(scope, answer.status, time.monotonic() - began_s)
                 _note(span, scope, answer.status)
@@ -110,6 +115,11 @@ class _Answer:
         self._id = request_id
         self.status = 499
 
+    def fell(self) -> None:
+        """The app failed: what has not begun to be answered will be answered with 500, outside of this layer."""
+        if self.status == 499:
+            self.status = HTTPStatus.INTERNAL_SERVER_ERROR
+
     async def send(self, message: Message) -> None:
         kind = message["type"]
         if kind in ("http.response.start", "websocket.http.response.start"):
@@ -120,7 +130,7 @@ class _Answer:
         elif kind == "websocket.close" and self.status == 499:
             self.status = 403  # what servers answer to a socket that is closed before it was accepted
         if kind in ("http.response.start", "websocket.http.response.start", "websocket.accept"):
-            MutableHeaders(scope=message)[HEADER] = self._id
+            MutableHeaders(scope=message)[REQUEST_ID_HEADER] = self._id
         await self._send(message)
 
 

@@ -45,6 +45,8 @@ from app.observers import Observer, Unobserved
 
 _log = logging.getLogger(__name__)
 
+REQUEST_ID_HEADER = "X-Request-ID"
+
 STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     AudioTooLong: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     InputError: HTTPStatus.BAD_REQUEST,
@@ -77,8 +79,16 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
 class HttpProblem(Exception):
     """Something that only HTTP knows: a body too large, a request in the wrong shape, a server that is full."""
 
-    def __init__(self, status: HTTPStatus, code: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        message: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
+        self.headers = headers or {}
         self.status = status
         self.code = code
         self.message = message
@@ -120,7 +130,8 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
             headers["WWW-Authenticate"] = "Bearer"
         return Problem(status, error.code, error.message, param, headers)
     if isinstance(error, HttpProblem):
-        return Problem(error.status, error.code, error.message, error.param, _retry(error.status, retry_after_s))
+        headers = {**error.headers, **_retry(error.status, retry_after_s)}
+        return Problem(error.status, error.code, error.message, error.param, headers)
     if isinstance(error, TimeoutError):
         return Problem(HTTPStatus.GATEWAY_TIMEOUT, "timeout", "the transcription took longer than this server allows")
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log says why")
@@ -137,7 +148,9 @@ def install(app: FastAPI, retry_after_s: int, observer: Observer | None = None) 
     def known(request: Request, error: Exception) -> Response:
         problem = problem_of(error, retry_after_s)
         if problem.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
-            _log.error("%s [%s]", problem.message, problem.code, exc_info=error)
+            # What is not expected is answered outside of the layer that knows the request's id (observed.py).
+            about = {"request_id": getattr(request.state, "request_id", None)}
+            _log.error("%s [%s]", problem.message, problem.code, exc_info=error, extra=about)
         return _with_headers(request, told(problem))
 
     def by_framework(_request: Request, error: Exception) -> Response:
@@ -170,6 +183,8 @@ def always_send(request: Request, headers: Mapping[str, str]) -> None:
 
 def _with_headers(request: Request, response: Response) -> Response:
     response.headers.update(getattr(request.state, "always_sent", {}))
+    if request_id := getattr(request.state, "request_id", ""):
+        response.headers[REQUEST_ID_HEADER] = request_id
     return response
 
 

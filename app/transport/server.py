@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 from typing import Any
 
@@ -23,12 +24,25 @@ def socket_options(max_message_bytes: int) -> dict[str, Any]:
     }
 
 
+class _Refused(logging.Filter):
+    """Takes away what uvicorn calls an error after every handshake that was answered with a status, as when this server
+    is full or going away. A handshake that was not answered at all has a log line with status 499."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Whether a record stays."""
+        return record.msg != "ASGI callable returned without completing handshake."
+
+
+_REFUSED = _Refused()
+
+
 class DrainingServer(uvicorn.Server):
     """Tells live clients to go on elsewhere before uvicorn closes their sockets."""
 
     def __init__(self, config: uvicorn.Config, app: FastAPI) -> None:
         super().__init__(config)
         self._app = app
+        logging.getLogger("uvicorn.error").addFilter(_REFUSED)
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Drain, then uvicorn's own."""

@@ -142,6 +142,16 @@ def test_after_a_break_the_rest_is_sent(tmp_path):
     assert seen[-1][3] == b"priority=7&upload=upl_1"
 
 
+def test_a_server_that_is_away_for_long_is_waited_for(tmp_path):
+    file = tmp_path / "a.wav"
+    file.write_bytes(b"x" * 2000)
+    away = [None] * (1 + QUICK.attempts + 1)  # a part, the questions after it, the part again
+    with scripted(begun(), *away, begun(700), (204, "", "text/plain"), answer(RECORDING, 202)) as (client, seen):
+        client._in_parts_from_bytes = 1
+        assert client.submit(file).id == "rec_1"
+    assert [headers["Upload-Offset"] for method, _, headers, _ in seen if method == "PATCH"] == ["0", "0", "700"]
+
+
 def test_trying_has_an_end(tmp_path):
     file = tmp_path / "a.wav"
     file.write_bytes(b"x" * 2000)

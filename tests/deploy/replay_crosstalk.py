@@ -1,7 +1,7 @@
 """`python -m tests.deploy.replay_crosstalk ...`: the real command line over recorded answers.
 
-An answer is found by the content of its request in the folder REPLAY_FOLDER; what is not there yet the fake engine answers,
-and it is recorded, for every process over the folder. So a process with many streams spends its time on all but models.
+An answer is found by the content of its request in the folder REPLAY_FOLDER. What is not there yet the fake engine
+answers, and it is recorded, for every process over the folder: a process spends its time on all but models.
 """
 
 from __future__ import annotations

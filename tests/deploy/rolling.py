@@ -6,7 +6,7 @@ import asyncio
 import io
 import threading
 import wave
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Coroutine, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -24,10 +24,11 @@ VARIANTS = ((0, 3), (1, 4), (2, 5))
 
 @dataclass
 class Stream:
-    """What one client saw: finals as (id, speaker, start, end, text); gap_s: longest wait for a caption."""
+    """What one client saw: finals as (id, speaker, start, end, text); gap_s: longest wait from caption to caption, and
+    when it began by the event loop's clock."""
 
     finals: list[tuple[object, ...]] = field(default_factory=list)
-    gap_s: float = 0.0
+    gap_s: tuple[float, float] = (0.0, 0.0)
     lost: list[str] = field(default_factory=list)
 
 
@@ -73,22 +74,20 @@ async def stream(url: str, pcm: bytes, speed: float) -> Stream:
                 seen.finals.append((it.id, it.speaker, it.start, it.end, it.text))
             if isinstance(event, Final) or (isinstance(event, Partial) and event.segments):
                 now_s = clock()
-                seen.gap_s = max(seen.gap_s, now_s - (last_s if last_s is not None else now_s))
+                if last_s is not None:
+                    seen.gap_s = max(seen.gap_s, (now_s - last_s, last_s))
                 last_s = now_s
     return seen
 
 
-async def streams(
-    url: str, sounds: list[bytes], speed: float, disturb: asyncio.Task[None] | None = None
-) -> list[Stream]:
-    """All of them, spread over two seconds, and whatever disturbs them meanwhile."""
+async def streams(url: str, sounds: list[bytes], disturb: Coroutine[None, None, None]) -> list[Stream]:
+    """All of them at the pace of speech, begun within two seconds, and what disturbs them meanwhile."""
     async with asyncio.TaskGroup() as group:
+        group.create_task(disturb)
         tasks = []
         for pcm in sounds:
-            tasks.append(group.create_task(stream(url, pcm, speed)))
+            tasks.append(group.create_task(stream(url, pcm, 1.0)))
             await asyncio.sleep(2.0 / len(sounds))
-    if disturb is not None:
-        await disturb
     return [task.result() for task in tasks]
 
 
@@ -100,8 +99,7 @@ def cluster(folder: Path, environment: dict[str, str], replicas: int = 2) -> Ite
     try:
         for _ in range(replicas):
             running.append(Replica(folder, environment))
-        for replica in running:
-            replica.wait_ready()
+            running[-1].wait_ready()
         balancer = Balancer(folder, [it.port for it in running])
         yield balancer, running
     finally:

@@ -19,6 +19,7 @@ from app.telemetry.collect import (
     LiveState,
     QueueCollector,
     QueueState,
+    WorkerCollector,
 )
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -34,6 +35,7 @@ def series() -> dict[str, set[str]]:
     metrics.registry.register(EngineCollector(lambda: EngineState({"decode": 0}, (1, 2))))
     metrics.registry.register(LiveCollector(lambda: LiveState(0, 1, 0.0, 0)))
     metrics.registry.register(QueueCollector(lambda: QueueState({"queued": 0}, 0.0)))
+    metrics.registry.register(WorkerCollector(lambda: {"up": 1}))
     metrics.batch("decode", [0.0], 1.0)
     metrics.engine_call("decode", 1.0, 1.0, "")
     metrics.words("written", 1)

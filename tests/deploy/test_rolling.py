@@ -1,10 +1,13 @@
-"""Two replicas behind nginx on one PostgreSQL: one is killed, the other drained and restarted, under load."""
+"""Two replicas behind nginx on one PostgreSQL under load: killed, drained, restarted one after the other."""
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections import Counter
+from dataclasses import dataclass
 
+import psycopg
 import pytest
 
 from tests.deploy.rolling import Recordings, as_wav, cluster, sound, stream, streams
@@ -12,78 +15,121 @@ from tests.deploy.rolling import Recordings, as_wav, cluster, sound, stream, str
 GAP_S = 3.0
 
 
-def settings(tmp_path, postgres):
+def settings(tmp_path, url):
     return {
         "CROSSTALK_DATA_DIR": str(tmp_path / "data"),
-        "CROSSTALK_STORE__URL": postgres.database(),
+        "CROSSTALK_STORE__URL": url,
         "CROSSTALK_LIVE__MAX_SESSIONS": "64",
+        "CROSSTALK_LIVE__MAX_LOAD": "0",
         "CROSSTALK_JOBS__LEASE_S": "3",
         "OMP_NUM_THREADS": "1",
     }
 
 
-async def disturbed(balancer, replicas, sounds, speed, moments):
-    """The streams, while the first replica is killed and the second drained, both started again."""
-    first, second = replicas
-    kill_s, back_s, drain_s = moments
-    statuses = []
+@dataclass(frozen=True)
+class Load:
+    """Live streams, each of one of three kinds of sound, and recordings of ten seconds."""
+
+    streams: int
+    duration_s: float
+    recordings: int
+
+    def run(self, tmp_path, balancer, disturb):
+        """Everything under `disturb` is as it is without: the streams."""
+        kinds = [sound(variant, self.duration_s) for variant in range(3)]
+        expected = asyncio.run(undisturbed(balancer, kinds))
+        files = []
+        for number in range(self.recordings + 1):
+            files.append(tmp_path / f"recording-{number}.wav")
+            files[-1].write_bytes(as_wav(sound(0, 10.0)))
+        quiet, jobs = Recordings(balancer.url, files[:1]), Recordings(balancer.url, files[1:])
+        quiet.start()
+        quiet.join(120)
+        jobs.start()
+        seen = asyncio.run(streams(balancer.live_url, [kinds[n % 3] for n in range(self.streams)], disturb))
+        jobs.join(240)
+        assert not jobs.is_alive()
+        lost = sum(len(set(expected[n % 3]) - set(one.finals)) for n, one in enumerate(seen))
+        twice = sum(len(one.finals) - len({final[0] for final in one.finals}) for one in seen)
+        assert (lost, twice) == (0, 0)
+        for number, one in enumerate(seen):
+            assert len(one.finals) >= 4
+            assert one.finals == expected[number % 3], f"stream {number}: {one.lost}"
+        assert (quiet.failure, jobs.failure) == (None, None)
+        assert jobs.texts == quiet.texts * self.recordings
+        return seen
+
+
+async def undisturbed(balancer, kinds):
+    seen = await asyncio.gather(*[stream(balancer.live_url, kind, 2.0) for kind in kinds])
+    return [one.finals for one in seen]
+
+
+def test_one_is_killed_and_one_is_drained_and_nothing_is_lost_or_told_twice(tmp_path, postgres):
+    url = postgres.database()
+    held, statuses = [], []
 
     async def disturb():
-        await asyncio.sleep(kill_s)
+        await asyncio.sleep(5.0)
+        held.extend([await asyncio.to_thread(replica.live_sessions) for replica in replicas])
+        first, second = replicas
         await asyncio.to_thread(first.kill)
-        await asyncio.sleep(back_s - kill_s)
+        await asyncio.sleep(1.0)
         first.start()
         await asyncio.to_thread(first.wait_ready)
-        await asyncio.sleep(max(0.0, drain_s - back_s))
         statuses.append(await asyncio.to_thread(second.terminate))
         second.start()
         await asyncio.to_thread(second.wait_ready)
 
-    seen = await streams(balancer.live_url, sounds, speed, asyncio.create_task(disturb()))
-    return seen, statuses
-
-
-def run(tmp_path, postgres, count, duration_s, recordings, moments):
-    """Everything disturbed, compared with a stream and a recording that are not; the longest gap."""
-    with cluster(tmp_path, settings(tmp_path, postgres)) as (balancer, replicas):
-        kinds = [sound(variant, duration_s) for variant in range(3)]
-        expected = [asyncio.run(stream(balancer.live_url, kind, 0.0)).finals for kind in kinds]
-        files = []
-        for number in range(recordings + 1):
-            files.append(tmp_path / f"recording-{number}.wav")
-            files[-1].write_bytes(as_wav(sound(0, 10.0)))
-        quiet = Recordings(balancer.url, files[:1])
-        quiet.start()
-        quiet.join(120)
-        jobs = Recordings(balancer.url, files[1:])
-        jobs.start()
-        sounds = [kinds[number % 3] for number in range(count)]
-        seen, statuses = asyncio.run(disturbed(balancer, replicas, sounds, 1.0, moments))
-        jobs.join(240)
-        assert not jobs.is_alive()
-        for number, one in enumerate(seen):
-            assert len(expected[number % 3]) >= 4
-            assert one.finals == expected[number % 3], f"stream {number}: {one.lost}"
-            assert max(Counter(final[0] for final in one.finals).values()) == 1
-        assert sum(bool(one.lost) for one in seen) >= count // 2, "nothing was disturbed"
-        assert quiet.failure is None
-        assert jobs.failure is None
-        assert jobs.texts == quiet.texts * recordings
+    with cluster(tmp_path, settings(tmp_path, url)) as (balancer, replicas):
+        note_owners(url)
+        seen = Load(streams=6, duration_s=20.0, recordings=6).run(tmp_path, balancer, disturb())
+        assert min(held) >= 2, "live sessions are spread"
+        assert len(owners(url)) >= 2, "recordings are spread"
+        assert sum(bool(one.lost) for one in seen) >= 3, "nothing was disturbed"
         assert statuses[0] in {0, -15}
         for replica in replicas:
-            assert "Traceback" not in replica.log(), replica.log()
-        return max(one.gap_s for one in seen), Counter(reason for one in seen for reason in one.lost)
+            assert not re.search(r"Traceback|\bERROR\b", replica.log()), replica.log()
 
 
-def test_nothing_is_lost_or_told_twice(tmp_path, postgres):
-    run(tmp_path, postgres, count=6, duration_s=24.0, recordings=3, moments=(5.0, 6.0, 12.0))
+NOTE_OWNERS = """
+create table seen (owner text);
+create function note() returns trigger language plpgsql as
+    $$ begin if new.owner is not null then insert into seen values (new.owner); end if; return new; end $$;
+create trigger note after update on job for each row execute function note();
+"""
+
+
+def note_owners(url):
+    """From now on the database keeps which workers have had recordings."""
+    with psycopg.connect(url) as connection:
+        connection.execute(NOTE_OWNERS)
+
+
+def owners(url):
+    with psycopg.connect(url) as connection:
+        return {owner for (owner,) in connection.execute("select distinct owner from seen")}
 
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_fifty_streams_are_never_without_captions_for_long(tmp_path, postgres, record_property):
+def test_fifty_streams_in_a_rolling_restart(tmp_path, postgres, record_property):
     """A wall-clock bar, for a machine that has nothing else to do."""
-    gap_s, lost = run(tmp_path, postgres, count=50, duration_s=45.0, recordings=6, moments=(12.0, 14.0, 25.0))
+
+    async def disturb():
+        await asyncio.sleep(10.0)
+        for replica in replicas:
+            assert await asyncio.to_thread(replica.terminate) in {0, -15}
+            replica.start()
+            await asyncio.to_thread(replica.wait_ready)
+            await asyncio.sleep(3.0)
+
+    with cluster(tmp_path, settings(tmp_path, postgres.database())) as (balancer, replicas):
+        seen = Load(streams=50, duration_s=75.0, recordings=0).run(tmp_path, balancer, disturb())
+        for replica in replicas:
+            assert not re.search(r"Traceback|\bERROR\b", replica.log()), replica.log()
+    gap_s = max(one.gap_s[0] for one in seen)
     record_property("gap_s", gap_s)
+    lost = Counter(reason for one in seen for reason in one.lost)
     print(f"longest gap {gap_s:.2f} s; connections lost: {dict(lost)}")  # noqa: T201 - a figure, with -s
     assert gap_s <= GAP_S

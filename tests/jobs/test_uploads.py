@@ -18,8 +18,11 @@ from app.errors import (
     UploadUsed,
 )
 from app.jobs import tables, uploads
+from app.jobs.blobs import Blobs
 from app.jobs.retention import RetentionRules, sweep
+from app.jobs.store import open_store
 from app.jobs.uploads import UploadRules
+from app.store import migrate, open_database
 
 RULES = UploadRules(ttl_s=3600, max_open=3)
 
@@ -150,3 +153,20 @@ def test_a_part_in_a_store_that_is_not_shared_is_told(site):
         site.store.blobs.delete(blob)
     with pytest.raises(BlobMissing, match="all servers must share"), site.store.uploads.whole(upload):
         pass
+
+
+def test_parts_lie_in_a_store_of_objects_too(tmp_path):
+    database = open_database(f"sqlite:///{tmp_path / 'store.sqlite'}")
+    migrate(database)
+    store = open_store(database, Blobs("memory://uploads", tmp_path / "staging"))
+    upload = store.uploads.create("", 6, "m.wav", "", RULES)
+    for data in (b"one", b"two"):
+        upload = store.uploads.append(upload.id, upload.received, store.blobs.put_stream([data], 10), 60)
+    with store.uploads.whole(upload) as path:
+        blob = store.blobs.put_file(path)
+    assert b"".join(store.blobs.read(blob.id)) == b"onetwo"
+    store.uploads.delete(upload.id)
+    assert set(store.blobs.older_than(-60)) == {blob.id}
+    assert list((tmp_path / "staging").iterdir()) == []
+    store.blobs.delete(blob.id)
+    database.close()

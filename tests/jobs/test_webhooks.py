@@ -238,6 +238,21 @@ def test_a_name_that_does_not_resolve_in_time(site, monkeypatch):
     assert recorded == [(message.id, None, "no answer within 0.2 s", None)]
 
 
+def test_a_name_with_several_addresses_is_tried_at_each(site, receiver, monkeypatch):
+    asked, known = socket.getaddrinfo, ("127.0.0.2", "127.0.0.1")  # nobody listens at the first
+
+    def resolve(host, port, *more, **options):
+        if host != "hook.example":
+            return asked(host, port, *more, **options)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (it, port)) for it in known]
+
+    job = put(site, url=f"http://hook.example:{receiver.server_port}/")
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    send_all(site)
+    assert (log(site, job).state, log(site, job).attempts) == (DeliveryState.DELIVERED, 1)
+    assert receiver.got[0][1]["Host"] == f"hook.example:{receiver.server_port}"
+
+
 def test_a_slow_receiver_holds_up_its_own_messages_alone(site, receiver):
     rules = replace(RULES, timeout_s=60, at_once=3, at_once_each=2)
     with silent() as port:

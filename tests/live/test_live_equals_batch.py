@@ -21,7 +21,8 @@ import pytest
 
 from app.audio.spool import Spool
 from app.core.live_windows import LiveWindower
-from app.core.types import DecodeRequest, FloatArray, Frames, Segment, Word
+from app.core.plan import Plan
+from app.core.types import Decoded, DecodeRequest, FloatArray, Frames, Segment, Word
 from app.live.blocks import LiveBlocks
 from app.live.rules import LiveRules
 from app.live.session import LiveSession
@@ -71,22 +72,34 @@ def live(sound: FloatArray, packets: list[int]) -> list[Segment]:
 
 def all_at_once(sound: FloatArray) -> list[Segment]:
     """The same windows from a list, no session, no clock, no engine thread."""
+    return [segment for _, segment in given_at(sound)]
+
+
+def given_at(sound: FloatArray) -> list[tuple[int, Segment]]:
+    """The same, each with the end of the sound by which it was given."""
     rules, worker = LiveRules(), FakeWorker()
     blocks = LiveBlocks(SPEC, LiveOptions(language="en", partials=False), rules)
     windower = LiveWindower(SPEC.window_samples, blocks.step_samples, rules.reach_samples, SPEC.grid.step)
     windows = windower.push(Frames(0, sound))
     last = windower.flush()
-    segments = []
-    for window, cut in [*((it, False) for it in windows), *((it, True) for it in last)] or [(None, True)]:
+    found = list[tuple[int, Segment]]()
+
+    def decode(plan: Plan) -> Decoded:
+        request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
+        return worker.decode_batch([request])[0]
+
+    for window, cut in [
+        *((it, False) for it in windows),
+        *((it, True) for it in last),
+        *([] if last else [(None, True)]),
+    ]:
         local = None if window is None else worker.diarize_batch([window])[0]
+        end = len(sound) if window is None else window.end
         for plan in blocks.take(window, local, cut):
-            request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
-            segments += blocks.stitch(worker.decode_batch([request])[0])
-    if not last:
-        for plan in blocks.take(None, None, cut=True):
-            request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
-            segments += blocks.stitch(worker.decode_batch([request])[0])
-    return segments
+            found += [(end, segment) for segment in blocks.stitch(decode(plan))]
+        if not cut and (plan := blocks.peek()) is not None:
+            found += [(end, segment) for segment in blocks.commit(decode(plan))[0]]
+    return found
 
 
 def batch(sound: FloatArray, folder: Path) -> tuple[Segment, ...]:
@@ -143,3 +156,12 @@ def test_the_words_of_every_speaker_are_those_of_the_recording(seed: int, tmp_pa
             assert abs(word.start - other.start) <= NEAR_SAMPLES
             assert abs(word.end - other.end) <= NEAR_SAMPLES
     assert sum(map(len, got.values())) == sum(len(line.text.split()) for line in lines)
+
+
+def test_a_monologue_is_final_while_it_goes_on() -> None:
+    """No word waits for the end of its turn, and each piece begins where the last one ended, to the word."""
+    line = Line(0.5, 0, " ".join(VOCABULARY[i % len(VOCABULARY)] for i in range(60)))
+    found = given_at(meeting([line], line.end_s + 1.0))
+    assert [word.text for _, segment in found for word in segment.words] == line.text.split()
+    assert max(end - word.end for end, segment in found for word in segment.words) < 4.5 * 16_000
+    assert len(found) > line.end_s / 3

@@ -17,7 +17,15 @@ from app.errors import SetupError, StoreUnavailable
 from app.monitoring import make_metrics
 from app.settings import AccessGroup, MetricsGroup, Settings
 from app.store import open_database
-from app.telemetry.collect import EngineCollector, EngineState, LiveCollector, LiveState, QueueCollector, QueueState
+from app.telemetry.collect import (
+    EngineCollector,
+    EngineState,
+    LiveCollector,
+    LiveState,
+    QueueCollector,
+    QueueState,
+    WorkerCollector,
+)
 from app.telemetry.port import metrics_port
 from app.wiring import store_url
 from tests.engine.fake_worker import fake_engine
@@ -180,6 +188,7 @@ def test_the_page_names_every_figure_and_no_other():
     metrics.registry.register(EngineCollector(lambda: none))
     metrics.registry.register(LiveCollector(lambda: LiveState(0, 1, 0.0, 0)))
     metrics.registry.register(QueueCollector(lambda: QueueState({"queued": 0}, 0.0)))
+    metrics.registry.register(WorkerCollector(lambda: {"up": 1}))
     page = (Path(__file__).parents[2] / "docs/observability.md").read_text()
     table = set(re.findall(r"`(crosstalk_[a-z_]+)`", "\n".join(it for it in page.splitlines() if it.startswith("| `"))))
     there = {

@@ -8,12 +8,18 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from threading import Thread
 
 import httpx2
+import numpy as np
 import pytest
 import uvicorn
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from websockets.asyncio.client import connect
 
+from app.core.types import Window
+from app.engine.http_client import open_http
+from app.engine.infer_app import create_infer_app
+from app.engine.infer_rules import InferRules
+from app.engine.observed import ObservedEngine
 from app.errors import EngineFailed, SetupError
 from app.main import create_app
 from app.monitoring import make_metrics
@@ -21,6 +27,8 @@ from app.settings import Settings, TracesGroup
 from app.telemetry.traces import TracedMetrics
 from app.transport.server import DrainingServer, socket_options
 from tests.engine.fake_worker import VOCABULARY, fake_engine
+from tests.engine.inference import http_rules
+from tests.engine.inference import serving as inference
 from tests.running import running
 from tests.transport.live.talk import SOUND, START, send, until
 from tests.transport.server import settings, wait_until, wav
@@ -172,3 +180,23 @@ def test_spans_are_sent_by_otlp(tmp_path):
         for span in scope.spans
     }
     assert "GET /v1/models" in names
+
+
+def test_an_inference_worker_goes_on_with_the_trace_of_its_caller():
+    memory = Memory()
+    metrics, inner = TracedMetrics("1", memory), fake_engine()
+    app = create_infer_app(inner, InferRules(), observer=metrics)
+
+    async def ask(url):
+        engine = ObservedEngine(await open_http(http_rules(url)), metrics)
+        samples = np.zeros(engine.spec.window_samples, dtype=np.float32)
+        await engine.diarize(Window(0, 0, samples, len(samples), 0, len(samples)))
+        await engine.aclose()
+
+    with inference(app) as url:
+        asyncio.run(ask(url))
+    asyncio.run(inner.aclose())
+    metrics.close()
+    spans = memory.get_finished_spans()
+    (asked,), (answered,) = named(spans, "engine diarize"), named(spans, "infer diarize")
+    assert (answered.context.trace_id, answered.parent.span_id) == (asked.context.trace_id, asked.context.span_id)

@@ -79,3 +79,8 @@ def test_transcripts_are_what_the_document_says(document):
             jsonschema.validate(json.loads(chosen.render(meeting())), shapes)
     with pytest.raises(jsonschema.ValidationError):
         jsonschema.validate({"schema_version": 1}, shapes)
+
+
+def test_limits_of_numbers_are_told(document):
+    body = document[0]["paths"]["/v1/speakers"]["post"]["requestBody"]["content"]["application/json"]["schema"]
+    assert (body["properties"]["speaker"]["minimum"], body["properties"]["speaker"]["maximum"]) == (0, 10_000)

@@ -12,6 +12,9 @@ import httpx2
 import pytest
 from tusclient.client import TusClient
 
+from app.errors import StoreUnavailable
+from app.jobs.blobs import Blobs
+from app.jobs.uploads import Uploads
 from tests.engine.fake_worker import fake_engine
 from tests.transport.server import serving, settings, wait_until, wav
 
@@ -87,6 +90,38 @@ def test_a_key_holds_for_an_upload_too(http):
     again = http.post("/v1/recordings", data={"upload": whole(http)}, headers=key)
     assert (first.status_code, again.status_code) == (202, 200)
     assert first.json()["id"] == again.json()["id"]
+
+
+def test_a_server_that_ends_before_it_notes_the_use_makes_no_second_recording(http, monkeypatch):
+    def lost(*_):
+        raise StoreUnavailable("the database is away")
+
+    upload = whole(http)
+    with monkeypatch.context() as patched:
+        patched.setattr(Uploads, "used", lost)
+        assert code(http.post("/v1/recordings", data={"upload": upload})) == (503, "store_unavailable")
+    again = http.post("/v1/recordings", data={"upload": upload})
+    assert again.status_code == 200
+    assert http.get(f"/v1/uploads/{upload}").json()["recording"] == again.json()["id"]
+    other = http.post("/v1/recordings", data={"upload": whole(http)})
+    assert (other.status_code, other.json()["id"] != again.json()["id"]) == (202, True)
+
+
+def test_asked_for_at_once_it_is_one_recording(http, url, monkeypatch):
+    """The slower of two finds the parts gone, while it reads them."""
+    upload, joined = whole(http), Blobs.joined
+    answers = []
+
+    def slowly(self, parts):
+        patched.undo()
+        answers.append(httpx2.post(f"{url}/v1/recordings", data={"upload": upload}, timeout=30))
+        return joined(self, parts)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Blobs, "joined", slowly)
+        answers.append(http.post("/v1/recordings", data={"upload": upload}))
+    assert sorted(it.status_code for it in answers) == [200, 202]
+    assert len({it.json()["id"] for it in answers}) == 1
 
 
 def test_what_came_before_the_connection_broke_is_kept(http, url):

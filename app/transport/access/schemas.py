@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 from app.access.audit import Entry
 from app.access.shares import Share
 from app.access.types import ApiKey, KeyLimits, NewKey, Scope
-from app.transport.numbers import Whole
+from app.transport.numbers import WHOLE
 
-_Limit = Annotated[Whole, Field(ge=0, le=1_000_000_000)]
+_Limit = Annotated[int, Field(ge=0, le=1_000_000_000), WHOLE]
 
 
 class _Body(BaseModel):

@@ -30,8 +30,8 @@ class GateRules:
     max_load: float = 0.8
     window_s: float = 30.0
     prior_stream_s: float = 20.0
-    diarized_per_s: float = 1.0
-    decoded_per_s: float = 0.8
+    diarized_per_s: float = 2.0
+    decoded_per_s: float = 1.2
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from app.core.times import to_seconds
 from app.jobs.types import Delivery, DeliveryState, Job, JobState, KnownSpeaker, Revision
-from app.transport.numbers import Whole
+from app.transport.numbers import WHOLE
 
 Name = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
-_SpeakerId = Annotated[Whole, Field(ge=0, le=10_000)]
+_SpeakerId = Annotated[int, Field(ge=0, le=10_000), WHOLE]
 _SpeakerKey = Annotated[str, Field(pattern=r"^(0|[1-9][0-9]{0,3})$")]
 
 
@@ -77,7 +77,10 @@ class EditBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    speakers: dict[_SpeakerKey, Annotated[str, Field(max_length=200)]] = {}
+    speakers: Annotated[
+        dict[_SpeakerKey, Annotated[str, Field(max_length=200)]],
+        Field(json_schema_extra={"additionalProperties": False}),
+    ] = {}
     segments: dict[str, SegmentEdit] = {}
     note: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] = ""
 

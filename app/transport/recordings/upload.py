@@ -10,7 +10,7 @@ from pathlib import Path
 
 from app.audio import AudioLimits, open_recording
 from app.core.times import SAMPLE_RATE
-from app.errors import OptionInvalid, UploadNotFound, UploadUsed
+from app.errors import BlobMissing, InputError, OptionInvalid, UploadNotFound, UploadUsed
 from app.jobs.store import Store
 from app.jobs.types import (
     DEFAULT_PRIORITY,
@@ -87,16 +87,27 @@ def _queue_upload(store: Store, limits: AudioLimits, upload_id: str, wanted: Wan
         raise UploadNotFound("there is no such upload", param=UPLOAD_FIELD)
     upload = store.uploads.get(upload_id, wanted.tenant)
     if upload.job_id is not None:
-        job = store.jobs.get(upload.job_id, wanted.tenant)
-        if (job.options, job.priority) != (wanted.options, wanted.priority):
-            raise UploadUsed(f"recording {job.id} was made of the upload, with other options", param=UPLOAD_FIELD)
-        return job, False
+        return _made_before(store, upload.job_id, wanted), False
     # No client can send a key with a space, so this one is the upload's alone.
     alone = replace(wanted, key=wanted.key or f"upload {upload.id}")
-    with store.uploads.whole(upload) as path:
-        job, made = _queue_file(store, limits, path, upload.file_name, alone)
+    try:
+        with store.uploads.whole(upload) as path:
+            job, made = _queue_file(store, limits, path, upload.file_name, alone)
+    except (BlobMissing, InputError):
+        # Another request may have been faster, and the parts gone while this one read them.
+        upload = store.uploads.get(upload_id, wanted.tenant)
+        if upload.job_id is None:
+            raise
+        return _made_before(store, upload.job_id, wanted), False
     store.uploads.used(upload.id, job.id)
     return job, made
+
+
+def _made_before(store: Store, job_id: str, wanted: Wanted) -> Job:
+    job = store.jobs.get(job_id, wanted.tenant)
+    if (job.options, job.priority) != (wanted.options, wanted.priority):
+        raise UploadUsed(f"recording {job.id} was made of the upload, with other options", param=UPLOAD_FIELD)
+    return job
 
 
 def _queue_file(store: Store, limits: AudioLimits, file: Path, name: str, wanted: Wanted) -> tuple[Job, bool]:

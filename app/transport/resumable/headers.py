@@ -41,12 +41,12 @@ Version = Annotated[str, Header(alias="Tus-Resumable", description=f"`{VERSION}`
 
 
 def check_version(request: Request, tus_resumable: Version = "") -> None:
-    """Whether the client speaks our version of tus; for GET, which is not part of it, it need not. Raises HttpProblem.
+    """Whether the client speaks our version of tus; for GET, which is not part of it, it need not say so.
 
-    Every answer from here on names the version.
+    Every answer from here on names the version. Raises HttpProblem.
     """
     always_send(request, {**_SAID, "Tus-Version": VERSION})
-    if request.method != "GET" and tus_resumable != VERSION:
+    if tus_resumable != VERSION and (tus_resumable or request.method != "GET"):
         raise HttpProblem(
             HTTPStatus.PRECONDITION_FAILED,
             "tus_version_unsupported",

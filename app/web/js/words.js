@@ -39,8 +39,10 @@ function described({ state, reason, stood = true, code, message, retry_in_s = 0,
       if (!stood) return { tone: "bad", text: `No session yet${reason ? ` (${reason})` : ": the server does not answer"}. ${kept}` };
       return { tone: "bad", text: `Connection lost${reason ? ` (${reason})` : ""}. ${kept}` };
     }
-    case "stopping":
-      return { tone: "calm", text: "Writing the last words…" };
+    case "stopping": {
+      const left_s = Math.round(lag_s + unsent_s);
+      return { tone: "calm", text: left_s >= 2 ? `Writing the last words: ${left_s} s of sound to go` : "Writing the last words…" };
+    }
     case "done":
       return { tone: "done", text: "Finished" };
     case "failed":

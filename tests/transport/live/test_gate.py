@@ -48,18 +48,18 @@ def room(gate: StreamGate) -> int:
 
 
 def test_before_anything_was_heard_experience_and_the_probe_decide() -> None:
-    assert room(Streams(EngineCost(1, 0.1, 0.125)).gate) == 4
-    assert room(Streams(EngineCost(10, 0.1, 0.125)).gate) == 40
+    assert room(Streams(EngineCost(1, 0.04, 0.1)).gate) == 4
+    assert room(Streams(EngineCost(10, 0.04, 0.1)).gate) == 40
 
 
 def test_then_what_streams_really_ask_decides() -> None:
     quiet, busy = Streams(EngineCost(1, 0.1, 0.1)), Streams(EngineCost(1, 0.1, 0.1))
     before = room(quiet.gate)
-    quiet.run(4, 60, 1, 0)
-    busy.run(4, 60, 1, 2)
+    quiet.run(4, 60, 2, 0)
+    busy.run(4, 60, 2, 4)
     assert room(busy.gate) < before < room(quiet.gate)
     # What was long ago does not count.
-    busy.run(4, 60, 1, 0)
+    busy.run(4, 60, 2, 0)
     assert room(busy.gate) == room(quiet.gate)
 
 

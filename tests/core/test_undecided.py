@@ -1,0 +1,49 @@
+"""A voice that is not known yet and still speaks: what it says is decided later."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from app.core.speakers import SpeakerTracker, TrackerRules
+from app.core.timeline import Timeline
+from app.core.types import FrameGrid, Labelled, LocalDiarization, SpeakerCount, VoiceRun
+
+GRID = FrameGrid(160, 80)
+WINDOW, FRAMES = 160_000, 1_000
+KNOWN, OTHER = np.eye(2, 8, dtype=np.float32)
+
+
+def window(spans: list[tuple[int, int, int, np.ndarray]], end: int = WINDOW) -> LocalDiarization:
+    """(local speaker, first frame, last frame, voice) as a window whose sound ends at `end`."""
+    activity = np.zeros((FRAMES, 3), np.float32)
+    runs = []
+    for local, first, last, voice in spans:
+        activity[first:last, local] = 1.0
+        runs.append(VoiceRun(local, first * 160, last * 160, voice))
+    return LocalDiarization(0, end, activity, tuple(runs))
+
+
+def undecided(spans: list[tuple[int, int, int, np.ndarray]]) -> int | None:
+    tracker = SpeakerTracker(GRID, SpeakerCount(), TrackerRules(min_run_samples=16_000))
+    tracker.push(window([(0, 0, 400, KNOWN)]))
+    tracker.push(window(spans))
+    return tracker.undecided
+
+
+def test_who_is_unknown_and_still_speaks_is_waited_for() -> None:
+    assert undecided([(0, 0, 400, KNOWN), (1, 950, 1_000, OTHER)]) == 950 * 160
+
+
+def test_nobody_is_waited_for_in_vain() -> None:
+    assert undecided([(0, 0, 400, KNOWN), (1, 950, 1_000, KNOWN)]) is None  # sounds like somebody known
+    assert undecided([(0, 0, 400, KNOWN), (1, 850, 1_000, OTHER)]) is None  # long enough to be somebody new
+    assert undecided([(0, 0, 400, KNOWN), (1, 900, 950, OTHER)]) is None  # has stopped: no more of it will come
+
+
+def test_what_is_held_is_not_given_out() -> None:
+    timeline = Timeline(GRID, 8_000, right_samples=16_000)
+    values = np.ones((FRAMES, 1), np.float32)
+    (held,) = timeline.push(Labelled(0, WINDOW, values), hold=100_000)
+    assert held.end == 100_000
+    (rest,) = timeline.cut()
+    assert (rest.first, rest.end) == (held.first + len(held.values), WINDOW)
