@@ -13,7 +13,6 @@
 # DEVICE        what the engine runs on: auto (a GPU when the container is given one), cpu or cuda. With cpu and cuda the
 #               build fails unless PyTorch is a build for that device.
 # TORCH_INDEX   a further package index that has PyTorch's builds for the device (a CPU-only one is gigabytes smaller)
-# PACKAGES      further packages, as s3fs for sound in an S3-compatible store
 # PIP_ARGS      further arguments for pip
 # PYTHON        the base image's tag
 
@@ -22,7 +21,6 @@ ARG PYTHON=3.11.13-slim-bookworm
 FROM python:${PYTHON} AS libraries
 ARG DEVICE=auto
 ARG TORCH_INDEX=""
-ARG PACKAGES=""
 ARG PIP_ARGS=""
 ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONDONTWRITEBYTECODE=1 PATH=/opt/venv/bin:$PATH
 RUN python -m venv /opt/venv
@@ -32,7 +30,7 @@ COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 # hadolint ignore=SC2086,DL3042
 RUN --mount=type=cache,target=/root/.cache/pip mkdir -p app models \
     && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ${PIP_ARGS} --constraint constraints.txt \
-       '.[otel]' ${PACKAGES} \
+       '.[otel,s3]' \
     && pip uninstall --yes --quiet crosstalk
 COPY deploy/check_torch.py ./
 RUN python check_torch.py "$DEVICE"

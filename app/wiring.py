@@ -101,7 +101,7 @@ def blobs_from(settings: Settings) -> Blobs:
     """Where sound is kept. Raises SetupError."""
     endpoint = settings.store.blobs_endpoint_url
     url = settings.store.blobs_url or str((settings.data_dir / "blobs").absolute())
-    return Blobs(url, work_dir(settings), {"endpoint_url": endpoint} if endpoint else None)
+    return Blobs(url, work_dir(settings), endpoint)
 
 
 def store_from(settings: Settings, observer: Observer | None = None) -> Store:

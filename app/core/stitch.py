@@ -77,6 +77,8 @@ class Stitcher:
         kept = []
         for turn in fresh:
             for old in given:
+                if _goes_on(old, turn):
+                    continue  # what is out of it has been left out already, and people do say a word twice
                 if turn.words and overlap(_start(turn), _end(turn), _start(old), _end(old)):
                     turn = self._without_old(old, turn)
             if turn.words:
@@ -154,6 +156,11 @@ class Stitcher:
     def _check_open(self) -> None:
         if self._closed:
             raise StreamClosed("the stitcher was flushed")
+
+
+def _goes_on(old: DecodedTurn, fresh: DecodedTurn) -> bool:
+    """Whether one is the rest of the other, cut in mid-sentence."""
+    return old.turn.speaker == fresh.turn.speaker and old.turn.end == fresh.turn.start
 
 
 def _middle(word: Word) -> int:

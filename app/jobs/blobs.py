@@ -1,4 +1,4 @@
-"""Recordings' sound: files in a folder or in an S3-compatible store, by fsspec.
+"""Recordings' sound: files in a folder or in an S3-compatible store (app/jobs/files.py).
 
 A blob's id is `<sha256 of its content>.<nonce>`: damage can be told, and no two recordings share a blob, so deleting
 one is final and needs no counting. A blob appears whole or not at all. All methods block.
@@ -16,15 +16,11 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
-
-import fsspec
-from fsspec.implementations.local import LocalFileSystem
 
 from app.errors import BlobMissing, InputError, OutputError, SetupError, StoreUnavailable
+from app.jobs.files import open_files
 from app.jobs.types import Blob
 
-_CHUNK_BYTES = 1024**2
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -37,18 +33,19 @@ class BlobTooLarge(InputError):
 class Blobs:
     """A blob store. staging: a local folder for what is on its way in or out (same disk as a folder store, ideally)."""
 
-    def __init__(self, url: str, staging: Path, options: dict[str, Any] | None = None) -> None:
-        """url: a path, `file://...` or `s3://bucket/prefix`; options: for fsspec (endpoint_url, key, ...).
+    def __init__(self, url: str, staging: Path, endpoint: str = "") -> None:
+        """url: a path, `file://...` or `s3://bucket/prefix`; endpoint: of a store that is not Amazon's.
 
         Raises SetupError for a URL that cannot be used here.
         """
         try:
-            self._fs, self._root = fsspec.core.url_to_fs(url, **(options or {}))
+            self._files = open_files(url, endpoint)
         except (ImportError, ValueError) as error:
-            raise SetupError(f"the blob store cannot be used: {error}", param="CROSSTALK_STORE__BLOBS_URL") from error
+            hint = "; install crosstalk[s3]" if isinstance(error, ImportError) and url.startswith("s3:") else ""
+            message = f"the blob store cannot be used: {error}{hint}"
+            raise SetupError(message, param="CROSSTALK_STORE__BLOBS_URL") from error
         self.url = url
         """Where they are."""
-        self._local = isinstance(self._fs, LocalFileSystem)
         self._staging = staging
 
     def put_file(self, path: Path) -> Blob:
@@ -56,10 +53,11 @@ class Blobs:
         digest, size = _digest(path)
         blob = Blob(f"{digest}.{secrets.token_hex(8)}", size)
         with _errors("stored"):
-            if self._local:
-                self._move_in(path, Path(self._path(blob.id)))
+            folder = self._files.folder
+            if folder is not None:
+                self._move_in(path, folder / _name(blob.id))
             else:
-                self._fs.put_file(str(path), self._path(blob.id))
+                self._files.put(path, _name(blob.id))
                 path.unlink(missing_ok=True)
         return blob
 
@@ -87,15 +85,16 @@ class Blobs:
         Raises BlobMissing, OutputError (disk full, when it must be fetched), StoreUnavailable.
         """
         with _errors("read"):
-            if not self._fs.exists(self._path(blob_id)):
+            if not self._files.exists(_name(blob_id)):
                 raise BlobMissing("the recording's sound is not in the blob store any more")
-        if self._local:
-            yield Path(self._path(blob_id))
+        folder = self._files.folder
+        if folder is not None:
+            yield folder / _name(blob_id)
             return
-        with tempfile.TemporaryDirectory(prefix="blob-", dir=self._made_staging()) as folder:
-            path = Path(folder) / "audio"
+        with tempfile.TemporaryDirectory(prefix="blob-", dir=self._made_staging()) as made:
+            path = Path(made) / "audio"
             with _errors("read"):
-                self._fs.get_file(self._path(blob_id), str(path))
+                self._files.get(_name(blob_id), path)
             yield path
 
     @contextmanager
@@ -116,29 +115,20 @@ class Blobs:
         """The bytes [start, end) in chunks, for playback by range requests. Raises BlobMissing, StoreUnavailable."""
         with _errors("read"):
             try:
-                file = self._fs.open(self._path(blob_id), "rb")
+                yield from self._files.read(_name(blob_id), start, end)
             except FileNotFoundError as error:
                 raise BlobMissing("the recording's sound is not in the blob store any more") from error
-            with file:
-                file.seek(start)
-                left = None if end is None else end - start
-                while left is None or left > 0:
-                    chunk = file.read(_CHUNK_BYTES if left is None else min(_CHUNK_BYTES, left))
-                    if not chunk:
-                        return
-                    left = None if left is None else left - len(chunk)
-                    yield chunk
 
     def exists(self, blob_id: str) -> bool:
         """Whether a blob is there. Raises StoreUnavailable."""
         with _errors("read"):
-            return bool(self._fs.exists(self._path(blob_id)))
+            return self._files.exists(_name(blob_id))
 
     def delete(self, blob_id: str) -> None:
         """Remove a blob; one that is not there is fine. Raises StoreUnavailable."""
         with _errors("deleted"):
             try:
-                self._fs.rm_file(self._path(blob_id))
+                self._files.delete(_name(blob_id))
             except FileNotFoundError:
                 return
 
@@ -146,22 +136,14 @@ class Blobs:
         """Ids of all blobs of at least that age (by the blob store's own times). Raises StoreUnavailable."""
         limit = time.time() - age_s
         with _errors("read"):
-            if not self._fs.exists(self._root):
-                return
-            found = self._fs.find(self._root, detail=True)
-        for path, info in found.items():
-            made = info.get("mtime") or info.get("LastModified") or info.get("created")
-            made_s = made if isinstance(made, int | float) else made.timestamp() if made is not None else 0.0
-            if made_s <= limit:
-                yield path.rsplit("/", 1)[-1]
+            for name, made_s in self._files.find():
+                if made_s <= limit:
+                    yield name.rsplit("/", 1)[-1]
 
     def check(self) -> None:
         """Raises StoreUnavailable when the store cannot be reached."""
         with _errors("read"):
-            self._fs.exists(self._root)
-
-    def _path(self, blob_id: str) -> str:
-        return f"{self._root}/{blob_id[:2]}/{blob_id}"
+            self._files.check()
 
     def _made_staging(self) -> Path:
         with _errors("read"):
@@ -184,6 +166,10 @@ class Blobs:
             finally:
                 part.unlink(missing_ok=True)
             path.unlink()
+
+
+def _name(blob_id: str) -> str:
+    return f"{blob_id[:2]}/{blob_id}"
 
 
 def _digest(path: Path) -> tuple[str, int]:

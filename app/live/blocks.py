@@ -184,7 +184,7 @@ class LiveBlocks:
             self._continued.cut(speaker, begin, at)
             self._planner.note(Turn(begin, at, speaker))
             self._commit_until(speaker, at)
-            final.append(parts[0])
+            final.append(replace(parts[0], turn=replace(parts[0].turn, end=at)))
             left.append(parts[1])
         return self._stitch(replace(decoded, turns=tuple(final))), self._shown(left)
 

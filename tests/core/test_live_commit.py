@@ -8,9 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.core.live_commit import CommitRules, cut_behind, words_final, words_out
+from app.core.live_stitch import LiveStitcher
 from app.core.plan import Planner, PlanRules
+from app.core.stitch import StitchRules
 from app.core.turns import TurnFinder, TurnRules
-from app.core.types import Activity, FrameGrid, Turn, Word
+from app.core.types import Activity, Decoded, DecodedTurn, DecodeTurn, FrameGrid, Turn, Word
 
 RULES = CommitRules()
 S = 16_000
@@ -95,3 +97,16 @@ def test_a_peek_is_not_remembered_but_what_was_written_of_it_is() -> None:
     again = planner.peek([Turn(80_000, 110_000, 1)], 112_000)
     assert again.index == 1
     assert [(t.start, t.end, t.ask) for t in again.turns] == [(48_000, 80_000, False), (80_000, 110_000, True)]
+
+
+def test_a_word_said_twice_across_a_cut_is_kept_and_an_echo_is_not() -> None:
+    def first_words(border: int) -> list[str]:
+        stitcher = LiveStitcher(StitchRules())
+        stitcher.push(
+            Decoded((DecodedTurn(DecodeTurn(0, 16_000, 0), tuple(said(["as", "soon", "as"], [0.2, 0.5, 0.8]))),))
+        )
+        rest = DecodedTurn(DecodeTurn(border, 48_000, 0), tuple(said(["as", "we", "can"], [1.0, 1.3, 1.6])))
+        return [word.text for segment in stitcher.push(Decoded((rest,))) for word in segment.words]
+
+    assert first_words(16_000) == ["as", "we", "can"]
+    assert first_words(16_160) == ["we", "can"]

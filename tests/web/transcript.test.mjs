@@ -106,6 +106,16 @@ test("text for people", () => {
   assert.equal(toTxt(meeting()), "[0:00:00.0 - 0:00:02.0] Maya <i>: Shall we start?\n[0:00:01.5 - 0:00:03.0] Speaker 2: A <b> & c\n");
 });
 
+test("pieces of one speech are one paragraph, and one row of cues", () => {
+  const it = new Transcript();
+  for (const [id, speaker, start, end, text] of [["a", 0, 0, 2, "We saw"], ["b", 1, 1, 2, "Yes."], ["c", 0, 2.1, 3, "the sea."], ["d", 0, 3.9, 5, "Then?"]]) {
+    it.take(final(id, speaker, start, end, text));
+  }
+  assert.deepEqual(toTxt(it).split("\n").map((line) => line.slice(24)), ["Speaker 1: We saw the sea.", "Speaker 2: Yes.", "Speaker 1: Then?", ""]);
+  assert.match(toVtt(it), /00:00:00.000 --> 00:00:03.000\n<v Speaker 1>We saw the sea.<\/v>/);
+  assert.equal(JSON.parse(toJson(it)).segments.length, 4);
+});
+
 test("subtitles are escaped, and long speech is cut", () => {
   assert.equal(
     toVtt(meeting()),

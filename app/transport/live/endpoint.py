@@ -123,7 +123,8 @@ async def download(
     if format not in FORMATS:
         raise OptionInvalid(f"unknown format {format!r}; known: {', '.join(FORMATS)}", param="format")
     chosen = FORMATS[format]
-    shown = chosen.render(await transcript(service.hub, await _found(_look(request, service, session, share))))
+    record = await _found(_look(request, service, session, share))
+    shown = chosen.render(await transcript(service.hub, record, joined=format != "json"))
     return Response(
         shown,
         media_type=chosen.media_type,

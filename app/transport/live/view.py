@@ -9,11 +9,11 @@ import asyncio
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from app.access import Identity, Scope
 from app.access.shares import Shares
-from app.core.times import to_samples
+from app.core.times import SAMPLE_RATE, to_samples
 from app.core.types import Flag, Segment, TranscriptView, Turn, Word
 from app.transport.live import messages as wire
 from app.transport.live.hub import LiveHub, SessionUnknown, digest
@@ -23,6 +23,8 @@ from app.transport.live.store import LiveStore, Record
 
 _PAGE = 500
 _POLL_S = 1.0
+_PAUSE_SAMPLES, _PARAGRAPH_SAMPLES = SAMPLE_RATE // 2, 20 * SAMPLE_RATE
+"""Pieces of one speech are one paragraph without such a pause, up to so long."""
 
 
 @dataclass(slots=True)
@@ -157,10 +159,11 @@ async def _remote(hub: LiveHub, session: str) -> AsyncIterator[str | None]:
         await asyncio.sleep(_POLL_S)
 
 
-async def transcript(hub: LiveHub, record: Record) -> TranscriptView:
-    """The transcript so far, as formats read it."""
+async def transcript(hub: LiveHub, record: Record, *, joined: bool = False) -> TranscriptView:
+    """The transcript so far, as formats read it. joined: pieces of one speech are one segment."""
     found = await told(hub.store, record.id)
     segments = tuple(sorted(map(_segment, found.segments.values()), key=lambda it: (it.start, it.speaker, it.id)))
+    segments = _joined(segments) if joined else segments
     done = None if record.done is None else wire.parse_done(record.done)
     end = max((segment.end for segment in segments), default=0)
     return TranscriptView(
@@ -171,6 +174,22 @@ async def transcript(hub: LiveHub, record: Record) -> TranscriptView:
         names={speaker: name for speaker, name in found.names.items() if name},
         warnings=() if done is None else done.warnings,
     )
+
+
+def _joined(segments: tuple[Segment, ...]) -> tuple[Segment, ...]:
+    found: list[Segment] = []
+    last: dict[int, int] = {}
+    for segment in segments:
+        place = last.get(segment.speaker)
+        before = None if place is None else found[place]
+        near = before is not None and segment.start - before.end < _PAUSE_SAMPLES
+        if place is None or before is None or not near or segment.end - before.start > _PARAGRAPH_SAMPLES:
+            last[segment.speaker] = len(found)
+            found.append(segment)
+            continue
+        words, flags = (*before.words, *segment.words), before.flags | segment.flags
+        found[place] = replace(before, end=max(before.end, segment.end), words=words, flags=flags)
+    return tuple(found)
 
 
 def _segment(shown: wire.WireSegment) -> Segment:

@@ -2,6 +2,9 @@
 
 const CUE_CHARACTERS = 84;
 const CUE_S = 7;
+/** Pieces of one speech, as they became final, are one paragraph or one row of cues again: without such a pause, up to so long. */
+const PAUSE_S = 0.5;
+const PARAGRAPH_S = 20;
 
 export const FORMATS = {
   txt: { type: "text/plain", render: toTxt },
@@ -15,7 +18,7 @@ const shown = (transcript, speaker) => oneLine(transcript.name(speaker)) || `Spe
 
 /** Lines like `[0:00:04.2 - 0:00:07.9] Maya: Shall we start?`. */
 export function toTxt(transcript) {
-  return transcript.finals
+  return joined(transcript.finals)
     .filter((segment) => oneLine(segment.text))
     .map((segment) => {
       const times = `[${shortClock(segment.start)} - ${shortClock(segment.end)}]`;
@@ -27,7 +30,7 @@ export function toTxt(transcript) {
 /** WebVTT with a voice span per cue; cues of people who talk at once overlap. */
 export function toVtt(transcript) {
   const escape = (text) => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
-  const cues = transcript.finals.flatMap(cuesOf).sort((a, b) => a.start - b.start);
+  const cues = joined(transcript.finals).flatMap(cuesOf).sort((a, b) => a.start - b.start);
   const blocks = cues.map((cue) => {
     const end = Math.max(milliseconds(cue.end), milliseconds(cue.start) + 1) / 1000;
     const name = escape(shown(transcript, cue.speaker));
@@ -72,6 +75,24 @@ export function toJson(transcript, { language = null, warnings = [] } = {}) {
     })),
   };
   return `${JSON.stringify(value, null, 1)}\n`;
+}
+
+function joined(finals) {
+  const last = new Map();
+  const found = [];
+  for (const segment of finals) {
+    const before = last.get(segment.speaker);
+    if (before && segment.start - before.end < PAUSE_S && segment.end - before.start <= PARAGRAPH_S) {
+      before.text = `${before.text} ${segment.text}`;
+      before.words = [...before.words, ...segment.words];
+      before.end = Math.max(before.end, segment.end);
+    } else {
+      const copy = { ...segment };
+      last.set(segment.speaker, copy);
+      found.push(copy);
+    }
+  }
+  return found;
 }
 
 function overlapping(finals, segment) {

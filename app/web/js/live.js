@@ -82,10 +82,12 @@ class Page {
     document.body.dataset.state = this.state.state;
   }
 
-  /** For screen readers: finals only, and only the newest are kept. */
+  /** For screen readers: finals only, with a name where the speaker changes, and only the newest are kept. */
   speak(segment) {
     const log = $("spoken");
-    log.append(make("p", {}, `${this.transcript.name(segment.speaker)}: ${segment.text}`));
+    const name = segment.speaker === this.spoke ? "" : `${this.transcript.name(segment.speaker)}: `;
+    this.spoke = segment.speaker;
+    log.append(make("p", {}, name + segment.text));
     while (log.childElementCount > SPOKEN_KEPT) log.firstChild.remove();
   }
 

@@ -147,7 +147,10 @@ def test_a_rename_is_told_and_the_download_has_it(url):
     base = url.replace("ws", "http", 1)
     address = f"{base}/{ready['session']}/transcript?share={ready['share']}&format=txt"
     with urllib.request.urlopen(address) as answer:
-        assert "Ada" in answer.read().decode()
+        text = answer.read().decode()
+    assert "Ada" in text
+    # What became final piece by piece is a line for each speech again.
+    assert [line.split(": ", 1)[1] for line in text.splitlines()] == [line.text for line in SCRIPT]
     with urllib.request.urlopen(f"{base}/{ready['session']}/events?share={ready['share']}") as answer:
         kinds = [
             json.loads(line[6:])["type"] for line in answer.read().decode().splitlines() if line.startswith("data")
