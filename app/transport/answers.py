@@ -146,7 +146,7 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
         _said(OptionInvalid, _OLD_TUS, _TOO_LARGE, LimitReached), headers=("Location", *_UPLOAD)
     ),
     ("HEAD", "/v1/uploads/{upload_id}"): Answers(_GONE, headers=_UPLOAD),
-    ("GET", "/v1/uploads/{upload_id}"): Answers(_said(UploadNotFound), headers=_UPLOAD),
+    ("GET", "/v1/uploads/{upload_id}"): Answers(_GONE, headers=_UPLOAD),
     ("PATCH", "/v1/uploads/{upload_id}"): Answers(
         _said(
             UploadNotFound, UploadConflict, (409, "upload_offset_mismatch"), (409, "upload_used"), _OLD_TUS, _TOO_LARGE

@@ -79,8 +79,16 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
 class HttpProblem(Exception):
     """Something that only HTTP knows: a body too large, a request in the wrong shape, a server that is full."""
 
-    def __init__(self, status: HTTPStatus, code: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self,
+        status: HTTPStatus,
+        code: str,
+        message: str,
+        param: str | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(message)
+        self.headers = headers or {}
         self.status = status
         self.code = code
         self.message = message
@@ -122,7 +130,8 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
             headers["WWW-Authenticate"] = "Bearer"
         return Problem(status, error.code, error.message, param, headers)
     if isinstance(error, HttpProblem):
-        return Problem(error.status, error.code, error.message, error.param, _retry(error.status, retry_after_s))
+        headers = {**error.headers, **_retry(error.status, retry_after_s)}
+        return Problem(error.status, error.code, error.message, error.param, headers)
     if isinstance(error, TimeoutError):
         return Problem(HTTPStatus.GATEWAY_TIMEOUT, "timeout", "the transcription took longer than this server allows")
     return Problem(HTTPStatus.INTERNAL_SERVER_ERROR, "internal_error", "the server failed; its log says why")

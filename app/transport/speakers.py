@@ -27,7 +27,7 @@ from app.transport.uploads import FILE_FIELD, Form, read_body, receive_form
 
 MAX_SAMPLE_BYTES = 64 * 1024**2
 _JSON, _FORM = "application/json", "multipart/form-data"
-_NAME = {"type": "string", "minLength": 1, "maxLength": 200}
+_NAME = NewSpeaker.model_json_schema()["properties"]["name"]
 _SAMPLE = {
     "type": "object",
     "required": ["name", FILE_FIELD],

@@ -78,9 +78,15 @@ def test_a_session_and_a_job_are_in_their_lines_and_nothing_of_what_was_said(ser
 
     ready, request = asyncio.run(talk())
     asyncio.run(failing())
-    job = httpx2.post(f"{url}/v1/recordings", files={"file": ("m.wav", wav())}).json()["id"]
+    job = httpx2.post(
+        f"{url}/v1/recordings", files={"file": ("zanzibar.wav", wav())}, data={"hotwords": "Zanzibar"}
+    ).json()["id"]
+    edited = {"speakers": {"0": "Zanzibar"}}
     broken = httpx2.post(f"{url}/v1/recordings", files={"file": ("b.wav", b"RIFF nothing")}).json()
     wait_until(lambda: lines(log, job_id=job, message=f"recording {job} is transcribed"), 60)
+    transcript = f"{url}/v1/recordings/{job}/transcript"
+    shown = {"If-Match": httpx2.get(transcript).headers["etag"]}
+    assert httpx2.patch(transcript, json=edited, headers=shown).status_code == 200
     wait_until(lambda: lines(log, request_id=request))
     assert "id" in broken or "error" in broken
     everything = log.getvalue()
@@ -90,6 +96,7 @@ def test_a_session_and_a_job_are_in_their_lines_and_nothing_of_what_was_said(ser
     for word in VOCABULARY:
         assert f" {word} " not in everything
         assert f'"{word}"' not in everything
+    assert "zanzibar" not in everything.lower(), "names of files, people and things"
     assert "0.875" not in everything, "the fake decoder's confidence"
     assert "array(" not in everything
     assert "float32" not in everything

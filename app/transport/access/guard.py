@@ -167,7 +167,10 @@ def _access(scope: Scope) -> Access:
 def _no_route(found: Found | None, scope: Scope) -> HttpProblem:
     if found is None or scope["type"] == "websocket":
         return HttpProblem(HTTPStatus.NOT_FOUND, "not_found", "there is nothing here")
-    return HttpProblem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", "this is not possible here")
+    # RFC 9110, section 15.5.6.
+    allow = {"Allow": ", ".join(sorted(set(found.needs) - {SOCKET}))}
+    message = "this is not possible here"
+    return HttpProblem(HTTPStatus.METHOD_NOT_ALLOWED, "method_not_allowed", message, headers=allow)
 
 
 async def _note(scope: Scope, who: Identity, action: str, target: str) -> None:

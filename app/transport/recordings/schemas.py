@@ -77,7 +77,10 @@ class EditBody(BaseModel):
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    speakers: dict[_SpeakerKey, Annotated[str, Field(max_length=200)]] = {}
+    speakers: Annotated[
+        dict[_SpeakerKey, Annotated[str, Field(max_length=200)]],
+        Field(json_schema_extra={"additionalProperties": False}),
+    ] = {}
     segments: dict[str, SegmentEdit] = {}
     note: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] = ""
 

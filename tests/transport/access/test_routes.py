@@ -160,3 +160,5 @@ def test_what_is_unknown_is_refused_too(world):
     assert asked(world, "/v1/nothing", "GET", world.roles["all"]) == 404
     assert asked(world, "/v1/nothing", SOCKET, world.roles["all"]) == 404
     assert asked(world, "/v1/models", "DELETE", world.roles["all"]) == 405
+    refused = world.http.put(f"{world.url}/v1/uploads/{IDS['upload_id']}", headers=bearer(world.roles["all"]))
+    assert (refused.status_code, refused.headers["allow"]) == (405, "DELETE, GET, PATCH")
