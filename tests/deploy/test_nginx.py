@@ -179,6 +179,13 @@ def test_a_get_goes_to_the_next_replica_and_an_upload_does_not(tmp_path):
             assert len(full.asked) + len(also.asked) == number
 
 
+def test_a_handshake_that_a_server_breaks_off_goes_to_the_next_and_an_error_of_a_request_does_not(tmp_path):
+    ending, ready = Fake(500), Fake(200)
+    with in_front_of(tmp_path, ending, ready) as balancer:
+        assert {status_of(balancer, "GET", f"/v1/live?n={number}") for number in range(4)} == {200}
+        assert {status_of(balancer, "GET", f"/v1/recordings?n={number}") for number in range(4)} == {200, 500}
+
+
 def test_a_dead_replica_costs_nothing(tmp_path):
     dead, ready = Fake(200), Fake(200)
     dead.shutdown()
