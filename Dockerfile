@@ -29,7 +29,8 @@ COPY pyproject.toml constraints.txt README.md LICENSE NOTICE ./
 # The libraries apart from the code: a change of code neither installs nor ships them again.
 # hadolint ignore=SC2086,DL3042
 RUN --mount=type=cache,target=/root/.cache/pip mkdir -p app models \
-    && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ${PIP_ARGS} --constraint constraints.txt '.[s3]' \
+    && pip install ${TORCH_INDEX:+--extra-index-url "$TORCH_INDEX"} ${PIP_ARGS} --constraint constraints.txt \
+       '.[otel,s3]' \
     && pip uninstall --yes --quiet crosstalk
 COPY deploy/check_torch.py ./
 RUN python check_torch.py "$DEVICE"

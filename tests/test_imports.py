@@ -9,7 +9,7 @@ import sys
 import app
 
 HEAVY = ("torch", "torchaudio", "transformers", "pyannote.audio")
-LOADS_MODELS = ("app.engine.worker", "app.bench.baseline")
+LOADS_MODELS = ("app.engine.worker", "app.bench.baseline", "app.cli.checks.machine")
 RUN_BY_ALEMBIC = ("app.store.migrations.env",)
 
 

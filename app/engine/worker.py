@@ -30,7 +30,14 @@ from app.core.types import (
 from app.engine.settings import WorkerSettings
 from app.errors import EngineClosed, EngineFailed, ModelUnavailable, OptionInvalid
 from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn
-from models.decoders.build import SOT_DIR, DecoderSettings, UnknownDecoder, load_decoder
+from models.decoders.build import (
+    EIGHT_BIT,
+    OWN_CHECKPOINT,
+    DecoderSettings,
+    UnknownDecoder,
+    checkpoint_files,
+    load_decoder,
+)
 from models.device import choose_device, choose_dtype, free_memory, memory_of, use_threads
 from models.diarization.embedding import VoiceEncoder, load_voice_encoder
 from models.diarization.runs import Run, RunRules, clean_runs
@@ -198,11 +205,12 @@ def _load(settings: WorkerSettings) -> Models:
     use_threads(num_threads)
     quantize = settings.quantize
     if quantize is None:
-        quantize = device == "cpu" and settings.decoder == "cascade"
+        quantize = device == "cpu" and settings.decoder in EIGHT_BIT
     registry = WatchedRegistry.of(load_registry())
     folder = settings.weights_dir or DEFAULT_WEIGHTS_DIR
     dtype = choose_dtype(_dtype(settings, device, registry.public), device)
-    checkpoint = Path(settings.decoder_model) if settings.decoder == "sot" and settings.decoder_model else None
+    own = settings.decoder in OWN_CHECKPOINT and settings.decoder_model
+    checkpoint = Path(settings.decoder_model) if own else None
     decoder = DecoderSettings(
         registry,
         folder,
@@ -223,7 +231,7 @@ def _load(settings: WorkerSettings) -> Models:
     how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if quantize else "whole")
     if settings.decoder in registry.public:
         how = (*how, *described(settings.decoder_model), str(settings.decoder_window_s))
-    files = sorted((checkpoint or SOT_DIR).glob("*")) if settings.decoder == "sot" else []
+    files = checkpoint_files(settings.decoder, decoder)
     return replace(models, identity=identity_of_weights(registry.used, files, how))
 
 

@@ -51,19 +51,19 @@ class EngineGroup(Group):
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     """Number format of the decoder's weights; auto = float32 on a CPU, on a GPU float16 (moss, vibevoice: bfloat16)."""
 
-    decoder: str = "cascade"
-    """Which decoder writes the words: cascade, sot, moss or vibevoice (docs/decoders.md)."""
+    decoder: str = "target"
+    """Which decoder writes the words: target, cascade, sot, moss or vibevoice (docs/decoders.md)."""
 
     decoder_model: str = ""
-    """Other weights than the decoder's own: for sot a folder with a checkpoint (empty = the one that comes along),
-    for moss and vibevoice a folder or REPOSITORY@COMMIT in the hub's cache on this machine."""
+    """Other weights than the decoder's own: for sot and target a folder with a checkpoint (empty = the one that comes
+    along), for moss and vibevoice a folder or REPOSITORY@COMMIT in the hub's cache on this machine."""
 
     decoder_window_s: Annotated[float, Field(ge=30, le=600)] = 30.0
     """Seconds of sound that moss and vibevoice hear at once; longer windows take more memory and answer later."""
 
     quantize: bool | None = None
     """8-bit integer weights for the decoder's linear layers, on a CPU: faster, slightly less exact. Null, the default,
-    means on a CPU with the decoder `cascade`, where they cost no accuracy."""
+    means on a CPU with the decoders `target` and `cascade`, where they cost no accuracy."""
 
     max_diarize_batch: PositiveInt = 8
     """Windows of sound in one diarization batch, gathered over all sessions."""

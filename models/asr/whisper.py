@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import zlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeAlias
@@ -29,6 +29,8 @@ from models.asr.words import AsrWord, make_words
 from models.errors import UnsupportedLanguage
 
 Clip: TypeAlias = NDArray[np.float32]
+# (places of clips, padded_samples) -> states as `encode` gives them.
+Encode: TypeAlias = Callable[[Sequence[int], int], torch.Tensor]
 # Start, language, task and "no timestamps" stand before the text.
 _MARKS = 4
 # Of openai/whisper: a text that compresses better than this repeats itself.
@@ -102,8 +104,8 @@ class WhisperAsr:
         self.settings = settings
         self.tokens = tokens
         self.d_model: int = model.config.d_model
-        self._model = quantize_linears(model) if settings.int8 else model
-        self._mel = LogMel(model.config.num_mel_bins, settings.device)
+        self.model = quantize_linears(model) if settings.int8 else model
+        self.mel = LogMel(model.config.num_mel_bins, settings.device)
         self._heads = self._alignment_heads(steering)
         self._rules = self._make_rules(steering)
 
@@ -131,8 +133,8 @@ class WhisperAsr:
         Returns:
             (batch, padded_samples / 320, d_model) in the settings' dtype: 1500 frames for 30 s.
         """
-        encoder = self._model.model.encoder
-        mel = self._mel(clips, padded_samples).to(self.settings.dtype)
+        encoder = self.model.model.encoder
+        mel = self.mel(clips, padded_samples).to(self.settings.dtype)
         hidden = nnf.gelu(encoder.conv1(mel))
         hidden = nnf.gelu(encoder.conv2(hidden)).transpose(1, 2)
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
@@ -141,13 +143,21 @@ class WhisperAsr:
         out: torch.Tensor = encoder.layer_norm(hidden)
         return out
 
-    def transcribe(self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None) -> list[AsrResult]:
+    def encode_window(self, samples: Clip) -> torch.Tensor:
+        """(frames, d_model) states of a window of at most 30 s, padded to whole seconds only: 50 frames a second."""
+        padded = max(1, -(-len(samples) // SAMPLE_RATE_HZ)) * SAMPLE_RATE_HZ
+        return self.encode([samples], padded)[0]
+
+    def transcribe(
+        self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None, encode: Encode | None = None
+    ) -> list[AsrResult]:
         """Transcribe clips of at most 30 s, each on its own; clips of like length share a pass.
 
         Args:
             clips: each (samples,) float32 at 16 kHz.
             language: code of the language spoken, None to detect it in each clip.
             prompt: text that is taken to have come before (names, spellings).
+            encode: what hears the clips at these places, padded to so many samples; None = `encode`.
 
         Returns:
             One result per clip, in the order of the clips.
@@ -162,22 +172,20 @@ class WhisperAsr:
             self._check_language(language)
         lengths = [self._padded_samples(len(clip)) for clip in clips]
         results: dict[int, AsrResult] = {}
-        for places in self._batches(lengths):
-            padded_samples = max(lengths[i] for i in places)
-            heard = self._hear([clips[i] for i in places], padded_samples, language, prompt)
+
+        def hear(places: Sequence[int], padded_samples: int) -> None:
+            states = (
+                encode(places, padded_samples) if encode else self.encode([clips[i] for i in places], padded_samples)
+            )
+            heard = self.decode(states, [len(clips[i]) for i in places], language=language, prompt=prompt)
             results.update(zip(places, heard, strict=True))
+
+        for places in self._batches(lengths):
+            hear(places, max(lengths[i] for i in places))
         again = [i for i in range(len(clips)) if lengths[i] < CHUNK_SAMPLES and _is_doubtful(results[i])]
         for begin in range(0, len(again), self.settings.max_batch):
-            places = again[begin : begin + self.settings.max_batch]
-            heard = self._hear([clips[i] for i in places], CHUNK_SAMPLES, language, prompt)
-            results.update(zip(places, heard, strict=True))
+            hear(again[begin : begin + self.settings.max_batch], CHUNK_SAMPLES)
         return [results[i] for i in range(len(clips))]
-
-    def _hear(
-        self, clips: Sequence[Clip], padded_samples: int, language: str | None, prompt: str | None
-    ) -> list[AsrResult]:
-        states = self.encode(clips, padded_samples)
-        return self.decode(states, [len(clip) for clip in clips], language=language, prompt=prompt)
 
     def _batches(self, lengths: Sequence[int]) -> list[list[int]]:
         """Places of clips that share a pass, shortest first: so many at most, and none much longer than the first."""
@@ -204,14 +212,14 @@ class WhisperAsr:
         before = self._prompt_ids(prompt)
         limits = [self._limit(count, len(before)) for count in samples]
         capacity = len(before) + _MARKS + max(limits)
-        state = DecoderState(self._model, states, capacity, self._heads)
+        state = DecoderState(self.model, states, capacity, self._heads)
         opening = torch.tensor([[*before, self.tokens.start]] * len(samples), device=states.device)
         hidden, _ = state.feed(opening)
-        logits = self._model.proj_out(hidden[:, -1]).float()
+        logits = self.model.proj_out(hidden[:, -1]).float()
         languages = [language] * len(samples) if language is not None else self._detect(logits)
         silence = self.tokens.no_speech
         no_speech = [0.0] * len(samples) if silence is None else logits.softmax(dim=-1)[:, silence].tolist()
-        rows = write(self._model, state, self._marks(languages).to(states.device), limits, self._rules)
+        rows = write(self.model, state, self._marks(languages).to(states.device), limits, self._rules)
         return [
             self._result(row, code or "en", count, silent)
             for row, code, count, silent in zip(rows, languages, samples, no_speech, strict=True)
@@ -251,12 +259,12 @@ class WhisperAsr:
     def _prompt_ids(self, prompt: str | None) -> list[int]:
         if not prompt or not prompt.strip():
             return []
-        most = self._model.config.max_target_positions // 2 - 1
+        most = self.model.config.max_target_positions // 2 - 1
         return [self.tokens.previous, *self.tokens.encode(" " + prompt.strip())[-most:]]
 
     def _limit(self, samples: int, before: int) -> int:
         wanted = self.settings.spare_tokens + int(self.settings.tokens_per_s * samples / SAMPLE_RATE_HZ)
-        positions: int = self._model.config.max_target_positions
+        positions: int = self.model.config.max_target_positions
         return min(wanted, positions // 2, positions - before - _MARKS)
 
     def _check_language(self, code: str) -> None:
@@ -282,7 +290,7 @@ class WhisperAsr:
 
     def _alignment_heads(self, steering: Steering) -> Heads:
         """Those named with the checkpoint; else, as openai/whisper does, all heads of the upper half of the layers."""
-        layers, every = self._model.config.decoder_layers, range(self._model.config.decoder_attention_heads)
+        layers, every = self.model.config.decoder_layers, range(self.model.config.decoder_attention_heads)
         named = steering.alignment_heads or [(layer, head) for layer in range(layers // 2, layers) for head in every]
         heads: Heads = {}
         for layer, head in named:
@@ -290,7 +298,7 @@ class WhisperAsr:
         return heads
 
     def _make_rules(self, steering: Steering) -> Rules:
-        banned = torch.zeros(self._model.config.vocab_size, dtype=torch.bool)
+        banned = torch.zeros(self.model.config.vocab_size, dtype=torch.bool)
         banned[[i for i in steering.suppress if i < len(banned)]] = True
         banned[self.tokens.end + 1 :] = True  # marks and timestamps
         banned[self.tokens.end] = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,17 +11,20 @@ import torch
 
 from models.asr.features import SAMPLE_RATE_HZ
 from models.asr.quantize import quantize_linears
-from models.asr.whisper import AsrSettings
+from models.asr.whisper import AsrSettings, WhisperAsr
 from models.decoders.base import Decoder
 from models.decoders.cascade import CascadeDecoder
 from models.decoders.public.decoder import PublicDecoder, PublicRules
 from models.decoders.public.kinds import KINDS
 from models.decoders.public.load import load_public
-from models.decoders.sot import SotDecoder
-from models.errors import ModelError
+from models.decoders.sot import SotDecoder, SotRules
+from models.decoders.target import TargetDecoder
+from models.errors import BadCheckpoint, ModelError
 from models.named import load_asr, load_causal_lm
 from models.registry import Registry
 from models.sot.checkpoint import load_checkpoint, read_config
+from models.target import checkpoint as target_checkpoint
+from models.target.whisper import TargetWhisper
 
 
 class UnknownDecoder(ModelError):
@@ -42,7 +46,7 @@ class DecoderSettings:
     """How a decoder runs.
 
     weights_dir: folder of the weights; quantize: 8-bit linear layers (CPU); max_batch: clips in one pass of Whisper.
-    checkpoint: folder of the SOT decoder's checkpoint; None = the one that comes with the code
+    checkpoint: folder of the SOT or target-speaker decoder's checkpoint; None = the one that comes with the code
     public_source: where a public decoder's weights are: a folder, or REPOSITORY@COMMIT
     public_window_s: seconds of sound that a public decoder hears at once
     """
@@ -85,7 +89,7 @@ def _load_cascade(settings: DecoderSettings) -> Decoder:
     return CascadeDecoder(load_asr(ENCODER, settings.registry, settings.weights_dir, asr_settings(settings)))
 
 
-def load_sot(settings: DecoderSettings) -> SotDecoder:
+def load_sot(settings: DecoderSettings, rules: SotRules | None = None) -> SotDecoder:
     """The SOT decoder. Raises ModelError."""
     folder = settings.checkpoint or SOT_DIR
     config = read_config(folder)
@@ -96,7 +100,50 @@ def load_sot(settings: DecoderSettings) -> SotDecoder:
     model = load_checkpoint(folder, llm)
     if settings.quantize:
         quantize_linears(llm)
-    return SotDecoder(asr, model, tokenizer)
+    return SotDecoder(asr, model, tokenizer, load_first_pass(config.first_pass, settings, asr), rules or SotRules())
+
+
+def load_first_pass(name: str, settings: DecoderSettings, asr: WhisperAsr | None = None) -> Decoder:
+    """What writes the text that the SOT decoder's LLM is given.
+
+    Args:
+        name: `cascade`, `target` (the checkpoint that comes with the code), or the folder of a target-speaker
+            checkpoint, absolute or below the folder of the weights.
+        asr: the cascade's Whisper, where it is loaded already.
+
+    Raises ModelError.
+    """
+    if name == CascadeDecoder.name:
+        return _load_cascade(settings) if asr is None else CascadeDecoder(asr)
+    return _target_decoder(_target_folder(name, settings), settings, asr)
+
+
+def load_target(settings: DecoderSettings) -> TargetDecoder:
+    """The target-speaker decoder. Raises ModelError."""
+    return _target_decoder(settings.checkpoint or TARGET_DIR, settings, None)
+
+
+def _target_decoder(folder: Path, settings: DecoderSettings, asr: WhisperAsr | None) -> TargetDecoder:
+    whisper = load_target_whisper(folder, settings)
+    cascade = _load_cascade(settings) if asr is None else CascadeDecoder(asr)
+    return TargetDecoder(whisper, target_checkpoint.read_config(folder).language, cascade)
+
+
+def load_target_whisper(folder: Path, settings: DecoderSettings) -> TargetWhisper:
+    """A target-speaker Whisper from its checkpoint. Raises ModelError."""
+    config = target_checkpoint.read_config(folder)
+    maps, adapters = target_checkpoint.read_weights(folder, config)
+    how = dataclasses.replace(asr_settings(settings), int8=False)
+    asr = load_asr(config.encoder, settings.registry, settings.weights_dir, how)
+    if (asr.model.config.encoder_layers, asr.d_model) != (config.layers, config.width):
+        raise BadCheckpoint(
+            f"{folder} was trained with {config.encoder!r} of {config.layers} layers and width {config.width}; "
+            f"this one has {asr.model.config.encoder_layers} and {asr.d_model}"
+        )
+    target_checkpoint.merge(asr.model, adapters, config.alpha / config.rank)
+    if settings.quantize:
+        quantize_linears(asr.model)
+    return TargetWhisper(asr, maps.to(settings.device))
 
 
 def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
@@ -115,9 +162,40 @@ def _load_public(name: str) -> Callable[[DecoderSettings], Decoder]:
 SOT_DIR = Path(__file__).parents[1] / "sot-base"
 """The checkpoint of the SOT decoder that comes with the code."""
 
+TARGET_DIR = Path(__file__).parents[1] / "target-base"
+"""The checkpoint of the target-speaker decoder that comes with the code."""
+
+
+def checkpoint_files(name: str, settings: DecoderSettings) -> list[Path]:
+    """Files of the checkpoints of our own that a decoder reads, beside the registry's weights. Raises BadCheckpoint."""
+    folders: list[Path] = []
+    if name == TargetDecoder.name:
+        folders = [settings.checkpoint or TARGET_DIR]
+    elif name.startswith(SotDecoder.name):
+        folders = [settings.checkpoint or SOT_DIR]
+        first = read_config(folders[0]).first_pass
+        if first != CascadeDecoder.name:
+            folders.append(_target_folder(first, settings))
+    return [path for folder in folders for path in sorted(folder.glob("*"))]
+
+
+def _target_folder(name: str, settings: DecoderSettings) -> Path:
+    return TARGET_DIR if name == TargetDecoder.name else settings.weights_dir / name
+
+
+OWN_CHECKPOINT = frozenset({TargetDecoder.name, SotDecoder.name, "sot-deaf", "sot-blind"})
+"""Decoders with a checkpoint of ours, which another may stand in for."""
+
+EIGHT_BIT = frozenset({CascadeDecoder.name, TargetDecoder.name})
+"""Decoders whose linear layers are 8-bit on a CPU unless asked otherwise: it costs them no accuracy."""
+
 DECODERS: Mapping[str, Callable[[DecoderSettings], Decoder]] = {
     "cascade": _load_cascade,
     **{name: _load_public(name) for name in KINDS},
     "sot": load_sot,
+    "sot-deaf": lambda settings: load_sot(settings, SotRules(sound=False)),
+    "sot-blind": lambda settings: load_sot(settings, SotRules(text=False)),
+    "target": load_target,
 }
-"""Every decoder by name. `moss` and `vibevoice` need weights of the user's own."""
+"""Every decoder by name. `moss` and `vibevoice` need weights of the user's own; `sot-deaf` (no sound) and `sot-blind`
+(no first-pass text) are there to be measured."""

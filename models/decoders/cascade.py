@@ -15,7 +15,7 @@ turn by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.decoders.assign import assign
@@ -79,13 +79,13 @@ class CascadeDecoder:
     def decode_batch(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
         """Raises UnsupportedLanguage. Inputs of one language and prompt share Whisper's batches."""
         answers: dict[int, DecoderOutput] = {}
-        for places in _alike(inputs):
+        for places in same_requests(inputs):
             group = [inputs[i] for i in places]
             answers.update(zip(places, self._decode(group), strict=True))
         return [answers[i] for i in range(len(inputs))]
 
     def _decode(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
-        language, prompt = inputs[0].language, _prompt(inputs[0])
+        language, prompt = inputs[0].language, prompt_of(inputs[0])
         spans = [_span(item, self._rules) for item in inputs]
         heard = self._asr.transcribe(
             [item.samples[start:end] for item, (start, end) in zip(inputs, spans, strict=True) if end > start],
@@ -112,7 +112,7 @@ class CascadeDecoder:
             for draft in drafts:
                 draft.flags.add(NO_SPEECH)
             return drafts
-        words = _words(result, offset)
+        words = heard_words(result, offset)
         loops = first_repetition([word.text for word in words]) is not None
         for draft in drafts:
             draft.lost = loops or result.truncated
@@ -122,7 +122,8 @@ class CascadeDecoder:
             own = {id(turn): draft for turn, draft in zip((t for t in item.turns if t.ask), drafts, strict=True)}
             for word, place in zip(words, places, strict=True):
                 if place is not None and id(item.turns[place]) in own:
-                    own[id(item.turns[place])].words.append(word)
+                    turn = item.turns[place]
+                    own[id(turn)].words.append(_held(word, turn, self._rules.margin_samples))
         for draft in drafts:
             seconds = (draft.turn.end - draft.turn.start) / SAMPLE_RATE
             draft.again = draft.lost or len(draft.words) < self._rules.thin_words_per_s * seconds
@@ -158,7 +159,7 @@ class CascadeDecoder:
             if not draft.words:
                 draft.flags.add(NO_SPEECH)
             return
-        words = _words(result, offset)
+        words = heard_words(result, offset)
         loop = first_repetition([word.text for word in words])
         if loop is not None:
             words = words[:loop]
@@ -180,15 +181,23 @@ class CascadeDecoder:
         return result.no_speech_prob > self._rules.no_speech_prob and result.avg_logprob < self._rules.no_speech_logprob
 
 
-def _alike(inputs: Sequence[DecoderInput]) -> list[list[int]]:
+def _held(word: DecoderWord, turn: DecoderTurn, margin: int) -> DecoderWord:
+    """A word beside a pause, which the alignment stretches over the pause, is held to its turn and a margin: what lies
+    further outside is taken for somebody else's."""
+    if word.end <= turn.start or word.start >= turn.end:
+        return word
+    return replace(word, start=max(word.start, turn.start - margin), end=min(word.end, turn.end + margin))
+
+
+def same_requests(inputs: Sequence[DecoderInput]) -> list[list[int]]:
     """Places of the inputs that may share a batch: those with the same language and prompt."""
     groups: dict[tuple[str | None, str | None], list[int]] = {}
     for i, item in enumerate(inputs):
-        groups.setdefault((item.language, _prompt(item)), []).append(i)
+        groups.setdefault((item.language, prompt_of(item)), []).append(i)
     return list(groups.values())
 
 
-def _prompt(item: DecoderInput) -> str | None:
+def prompt_of(item: DecoderInput) -> str | None:
     """Hotwords and what was said before, as Whisper's previous text."""
     parts = [*([", ".join(item.hotwords) + "."] if item.hotwords else []), *([item.context] if item.context else [])]
     return " ".join(parts) or None
@@ -205,7 +214,7 @@ def _span(item: DecoderInput, rules: CascadeRules) -> tuple[int, int]:
     return max(0, start - rules.margin_samples), min(len(item.samples), end + rules.margin_samples)
 
 
-def _words(result: AsrResult, offset: int) -> list[DecoderWord]:
+def heard_words(result: AsrResult, offset: int) -> list[DecoderWord]:
     return [
         DecoderWord(
             word.text.strip(),

@@ -1,6 +1,6 @@
 """The SOT decoder: an LLM that hears the window and is told who speaks when in it writes each asked turn.
 
-1. The cascade writes first-pass text of every turn, and the words' times.
+1. The first pass (the target-speaker Whisper, or the cascade) writes text of every turn, and the words' times.
 2. The window's encoder states, the turns and that text go to the LLM (`models.sot`), which writes the asked turns.
 3. Guards: an answer that repeats itself, or that was still going on at the turn's limit, is given up for the first
    pass's words and flagged; in a window where the first pass heard no word at all, the LLM is not asked.
@@ -17,8 +17,8 @@ from transformers import PreTrainedTokenizerBase
 
 from models.asr.features import SAMPLE_RATE_HZ
 from models.asr.whisper import WhisperAsr
-from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
-from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED, CascadeDecoder
+from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
+from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED
 from models.decoders.repetition import first_repetition
 from models.errors import BadCheckpoint, ModelError
 from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
@@ -40,18 +40,24 @@ class SotRules:
 
     least_overlap: share of a turn in which others speak too, from which on the LLM writes it; others keep the first
         pass's words. 0 = every turn.
+    trust: how much surer than of the first pass's next token the LLM must be of another one, in nats, to write it.
+    sound, text: whether the LLM is given the sound, and the first pass's text; without one of them it is measured what
+        that is good for.
     tokens_per_s, spare_tokens: a turn may have `spare_tokens + tokens_per_s * its seconds` tokens.
     max_batch: windows written at once.
     """
 
     least_overlap: float = 0.0
+    trust: float = 0.0
+    sound: bool = True
+    text: bool = True
     tokens_per_s: float = 10.0
     spare_tokens: int = 16
     max_batch: int = 8
 
 
 class SotDecoder:
-    """First pass by the cascade, then the LLM. Holds no state of any session."""
+    """First pass, then the LLM. Holds no state of any session."""
 
     name = "sot"
 
@@ -60,9 +66,13 @@ class SotDecoder:
         asr: WhisperAsr,
         model: SotModel,
         tokenizer: PreTrainedTokenizerBase,
+        first: Decoder,
         rules: SotRules = SotRules(),
     ) -> None:
-        """Raises BadCheckpoint where the decoder was trained with an encoder of another width."""
+        """first: what writes the first pass.
+
+        Raises BadCheckpoint where the decoder was trained with an encoder of another width.
+        """
         config = model.config
         if config.encoder_width != asr.d_model:
             raise BadCheckpoint(
@@ -71,7 +81,7 @@ class SotDecoder:
             )
         self.max_samples = config.max_samples
         self.asr = asr
-        self._cascade = CascadeDecoder(asr)
+        self.first = first
         self.model = model
         self._text = plain_decode(tokenizer)
         self._encode = plain_encode(tokenizer)
@@ -81,7 +91,7 @@ class SotDecoder:
         """Raises UnsupportedLanguage, and WindowRejected for a window that is too long or has too many speakers."""
         for item in inputs:
             self._check(item)
-        first = self._cascade.decode_batch(inputs)
+        first = self.first.decode_batch(inputs)
         outputs: list[DecoderOutput] = []
         for begin in range(0, len(inputs), self._rules.max_batch):
             part = slice(begin, begin + self._rules.max_batch)
@@ -110,7 +120,8 @@ class SotDecoder:
             self.request(item, output.turns, places) if places else None
             for item, output, places in zip(inputs, first, chosen, strict=True)
         ]
-        written = iter(generate(self.model, [request for request in requests if request is not None]))
+        asked_for = [request for request in requests if request is not None]
+        written = iter(generate(self.model, asked_for, trust=self._rules.trust))
         results = []
         for item, output, places in zip(inputs, first, chosen, strict=True):
             asked, turns = [turn for turn in item.turns if turn.ask], list(output.turns)
@@ -143,7 +154,9 @@ class SotDecoder:
         for turn in item.turns:
             slots.setdefault(turn.speaker, len(slots))
         length = len(item.samples)
-        states = self._encode_window(item)
+        states = self.asr.encode_window(item.samples).float()
+        if not self._rules.sound:
+            states = torch.zeros_like(states)
         config = self.model.config
         spans = [(turn.start, min(turn.end, length), slots[turn.speaker]) for turn in item.turns]
         marks = activity(spans, config.frames(len(states) * 320), config.slots, config.step_samples)
@@ -151,10 +164,6 @@ class SotDecoder:
         chosen = range(len(asked)) if places is None else places
         turns = [self._ask(asked[place], slots, length, first[place]) for place in chosen]
         return WindowRequest(states, torch.from_numpy(marks), turns)
-
-    def _encode_window(self, item: DecoderInput) -> torch.Tensor:
-        padded = max(1, -(-len(item.samples) // SAMPLE_RATE_HZ)) * SAMPLE_RATE_HZ
-        return self.asr.encode([item.samples], padded)[0].float()
 
     def _ask(self, turn: DecoderTurn, slots: dict[int, int], length: int, first: DecoderTurnOutput) -> TurnRequest:
         step = self.model.config.step_samples
@@ -164,9 +173,12 @@ class SotDecoder:
             slots[turn.speaker],
             min(turn.start, length) // step,
             None if turn.open else -(-end // step),
-            tuple(self._encode(" " + text.strip())) if text.strip() else (),
+            self._tokens(text) if self._rules.text else None,
         )
         return TurnRequest(prompt, answer_limit(turn.end - turn.start, self._rules))
+
+    def _tokens(self, text: str) -> tuple[int, ...]:
+        return tuple(self._encode(" " + text.strip())) if text.strip() else ()
 
     def _turn(self, turn: DecoderTurn, first: DecoderTurnOutput, answer: Answer) -> DecoderTurnOutput:
         """The answer as words; the first pass's where it is no answer."""

@@ -36,6 +36,7 @@ class LoraSettings:
 class SotConfig:
     """encoder, llm: names in the registry of weights, or of folders; their widths are checked at loading.
 
+    first_pass: what writes the text that the LLM is given (`models.decoders.build.load_first_pass`).
     slots: most speakers in a window; time_features: width of the sinusoidal features of time; max_samples: longest
     window; end_token: id of the LLM's token that ends an answer.
     """
@@ -48,6 +49,7 @@ class SotConfig:
     end_token: int
     projector: ProjectorSettings = ProjectorSettings()
     lora: LoraSettings = LoraSettings()
+    first_pass: str = "cascade"
     slots: int = 8
     time_features: int = 128
     max_samples: int = 384_000

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import DynamicCache
 
-from models.sot.draft import guess
+from models.sot.draft import expected, guess
 from models.sot.modeling import SotModel
 from models.sot.tokens import TurnPrompt, write_prompt
 
@@ -60,6 +60,11 @@ class TokenStream:
         self._cache = DynamicCache()
         self._real = torch.zeros((rows, 0), dtype=torch.long, device=model.llm.device)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self._real.device
+
     def feed(self, parts: Sequence[torch.Tensor | None], guesses: Sequence[Sequence[int]]) -> list[torch.Tensor]:
         """Read the next part of each stream, (positions, width) each; None leaves a stream where it is.
 
@@ -102,11 +107,15 @@ class TokenStream:
 
 
 @torch.inference_mode()
-def generate(model: SotModel, windows: Sequence[WindowRequest], draft: int = DRAFT) -> list[list[Answer]]:
+def generate(
+    model: SotModel, windows: Sequence[WindowRequest], draft: int = DRAFT, trust: float = 0.0
+) -> list[list[Answer]]:
     """Write all turns. An answer depends on its own window alone.
 
     Args:
         draft: most tokens guessed from first-pass text per pass; 0 writes token by token.
+        trust: what the first pass's next token is given ahead of the others, in nats: the LLM writes another one where
+            it is surer of it than that. 0 leaves it alone with its opinion; infinity is the first pass.
 
     Returns:
         One answer per turn, in the order asked.
@@ -128,7 +137,9 @@ def generate(model: SotModel, windows: Sequence[WindowRequest], draft: int = DRA
         for row, i in enumerate(busy):
             if turn < len(windows[i].turns):
                 request = windows[i].turns[turn]
-                own = _Row(answers[i][turn], request.limit, request.prompt.first_pass or (), draft)
+                first_pass = request.prompt.first_pass
+                own = _Row(answers[i][turn], request.limit, first_pass or (), draft)
+                own.trust = 0.0 if first_pass is None else trust
                 own.look_ahead()
                 ids = torch.tensor([*write_prompt(request.prompt, model.layout), *own.guesses], device=device)
                 # The end mark of the answer before has not been fed: it was only just written.
@@ -140,18 +151,35 @@ def generate(model: SotModel, windows: Sequence[WindowRequest], draft: int = DRA
 
 @dataclass(slots=True)
 class _Row:
-    """An answer in the making. text: to guess from; guesses: read behind the answer, not yet part of it."""
+    """An answer in the making. text: of the first pass; guesses: read behind the answer, not yet part of it."""
 
     answer: Answer
     limit: int
     text: Sequence[int]
     draft: int
     guesses: list[int] = field(default_factory=list)
+    trust: float = 0.0
 
     def look_ahead(self) -> None:
         """Guess what follows, never beyond the limit."""
         room = self.limit - len(self.answer.tokens)
         self.guesses = guess(self.text, self.answer.tokens, min(self.draft, room))
+
+    def choose(self, logprobs: torch.Tensor, end_token: int) -> tuple[list[int], list[float]]:
+        """The best token after the answer and after each guess, and its natural logarithm of probability.
+
+        Args:
+            logprobs: (guesses + 1, vocabulary).
+        """
+        scores = logprobs
+        if self.trust > 0:
+            scores = logprobs.clone()
+            for place in range(len(scores)):
+                token = expected(self.text, [*self.answer.tokens, *self.guesses[:place]], end_token)
+                if token is not None:
+                    scores[place, token] += self.trust
+        tokens = scores.argmax(dim=-1)
+        return tokens.tolist(), logprobs.gather(1, tokens[:, None])[:, 0].tolist()
 
     def take(self, tokens: Sequence[int], logprobs: Sequence[float], end_token: int) -> tuple[int, bool]:
         """Go on with the LLM's choices after the answer and after each guess.
@@ -180,12 +208,13 @@ def _write(
         for place, row in enumerate(rows):
             if row is None or parts[place] is None:
                 continue
-            best, tokens = logits[place][:, : model.layout.vocab_size].log_softmax(dim=-1).max(dim=-1)
-            right, goes_on = row.take(tokens.tolist(), best.tolist(), model.layout.end_token)
+            end_token = model.layout.end_token
+            tokens, logprobs = row.choose(logits[place][:, : model.layout.vocab_size].log_softmax(dim=-1), end_token)
+            right, goes_on = row.take(tokens, logprobs, end_token)
             stream.forget(place, len(row.guesses) - right)
             row.guesses = []
             if goes_on:
                 row.look_ahead()
-                ids = torch.tensor([row.answer.tokens[-1], *row.guesses], device=tokens.device)
+                ids = torch.tensor([row.answer.tokens[-1], *row.guesses], device=stream.device)
                 following[place] = model.embed_text(ids)
         parts = following

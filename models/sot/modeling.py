@@ -83,6 +83,16 @@ class SotModel(nn.Module):
         self.time_table: torch.Tensor
         self.register_buffer("time_table", features, persistent=False)
 
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        return self.llm.device
+
+    @property
+    def precision(self) -> torch.dtype:
+        """Of the weights that stay as they are."""
+        return self.llm.dtype
+
     def sound(self, states: torch.Tensor, activity: torch.Tensor) -> torch.Tensor:
         """What the LLM hears of one window.
 

@@ -5,29 +5,34 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from models.decoders.build import DecoderSettings, load_sot
+from models.adapters.lora import adapters_of
+from models.decoders.build import DecoderSettings, load_first_pass, load_sot
 from models.device import choose_device, choose_dtype, use_threads
 from models.errors import ModelError
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
-from models.sot.adapters import adapters_of
 from models.sot.checkpoint import load_checkpoint, read_config, save_checkpoint
+from models.sot.modeling import SotModel
 from models.sot.text import plain_decode
+from models.target import checkpoint as target_checkpoint
+from models.target.training import TargetModel
 from models.training.cost import CostMeter
 from models.training.cost import render as render_cost
 from models.training.errors import RecipeInvalid
-from models.training.evaluate import CASCADE, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
-from models.training.examples import Examples
+from models.training.evaluate import FIRST_PASS, FREE, NO_SOUND, NO_TEXT, WHOLE, Evaluator, render
+from models.training.first_pass import rewrite
 from models.training.plot import plot_curves
 from models.training.prepare import PrepareJob, prepare
-from models.training.recipe import load_recipe
+from models.training.recipe import Recipe, load_recipe
 from models.training.runs import load_state, run_windows
 from models.training.setup import encoder_width, load_examples, load_named_llm, make_model, run_weights
+from models.training.shards import read_windows
 from models.training.simulate.clips import check_disjoint, load_manifest
 from models.training.simulate.timing import DEFAULT_TABLE, load_table
 from models.training.splits import split_manifest
+from models.training.target_setup import load_target_examples, make_target_model, target_config
 from models.training.train import Data, Trainer, load_weights
 from models.training.windows import NOBODY, make_window
 from models.training.workers import Workers, joined
@@ -61,6 +66,7 @@ def _parser() -> argparse.ArgumentParser:
     make.add_argument("--jobs", type=int, default=1, help="processes")
     _add_machine(make)
     make.set_defaults(run=_prepare)
+    _add_hear(commands)
     _add_split(commands)
     _add_train(commands)
     _add_evaluate(commands)
@@ -76,6 +82,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_hear(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    hear = commands.add_parser("hear", help="a prepared set's windows once more, with another first pass's text")
+    hear.add_argument("--data", type=Path, required=True, help="prepared set")
+    hear.add_argument("--first-pass", required=True, help="cascade, target, or a target-speaker checkpoint")
+    hear.add_argument("--out", type=Path, required=True, help="folder of the new set; what exists there is left alone")
+    hear.add_argument("--int8", action="store_true", help="8-bit linear layers (CPU): faster, nearly the same text")
+    hear.add_argument("--threads", type=int, default=1)
+    _add_machine(hear)
+    hear.set_defaults(run=_hear)
+
+
 def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
     split = commands.add_parser("split", help="divide a manifest into two of different speakers")
     split.add_argument("manifest", type=Path)
@@ -86,12 +103,13 @@ def _add_split(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
 
 
 def _add_evaluate(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    evaluate = commands.add_parser("evaluate", help="table of the cascade and the SOT decoder on held-out windows")
+    evaluate = commands.add_parser("evaluate", help="table of the first pass and the SOT decoder on held-out windows")
     evaluate.add_argument("--checkpoint", type=Path, required=True)
     evaluate.add_argument("--data", type=Path, required=True, help="prepared set")
-    evaluate.add_argument("--system", action="append", choices=(CASCADE, WHOLE, NO_TEXT, NO_SOUND, FREE), default=[])
+    evaluate.add_argument("--system", action="append", choices=(FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND, FREE), default=[])
     evaluate.add_argument("--limit", type=int, default=0, help="first windows only")
     evaluate.add_argument("--batch", type=int, default=4, help="windows written at once")
+    evaluate.add_argument("--trust", type=float, default=0.0, help="nats that the first pass's next token is ahead")
     evaluate.add_argument("--show", type=int, default=0, help="print what is written in so many windows")
     evaluate.add_argument("--out", type=Path, help="file for the table (Markdown)")
     _add_machine(evaluate)
@@ -146,7 +164,13 @@ def _prepare(parsed: argparse.Namespace) -> None:
         parsed.out,
         parsed.weights_dir,
         parsed.device,
+        recipe.models.first_pass,
     )
+    prepare(job, parsed.jobs, _progress())
+    say(f"{parsed.out} is complete")
+
+
+def _progress() -> Callable[[int, int], None]:
     began = time.monotonic()
     first: list[int] = []
 
@@ -155,7 +179,17 @@ def _prepare(parsed: argparse.Namespace) -> None:
         left_s = (time.monotonic() - began) / (done - first[0] + 1) * (count - done)
         say(f"shard {done} of {count}, {left_s / 60:.0f} min left")
 
-    prepare(job, parsed.jobs, progress)
+    return progress
+
+
+def _hear(parsed: argparse.Namespace) -> None:
+    device = choose_device(parsed.device)
+    use_threads(parsed.threads)
+    settings = DecoderSettings(
+        load_registry(), parsed.weights_dir, device, choose_dtype("auto", device), quantize=parsed.int8
+    )
+    first = load_first_pass(parsed.first_pass, settings)
+    rewrite(parsed.data, parsed.out, parsed.first_pass, first, _progress())
     say(f"{parsed.out} is complete")
 
 
@@ -171,31 +205,53 @@ def _train(parsed: argparse.Namespace) -> None:
 
 def _train_among(parsed: argparse.Namespace, workers: Workers, device: str) -> None:
     recipe = load_recipe(parsed.recipe)
-    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
-    model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
-    train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
-    held_out = load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None
-    if held_out is not None:
-        check_disjoint(_speakers(train), _speakers(held_out))
-    trainer = Trainer(model, Data(train, held_out), recipe, parsed.out, workers)
+    make = _target_task if recipe.kind == "target" else _sot_task
+    model, data = make(parsed, recipe, device)
+    if parsed.held_out:
+        check_disjoint(_speakers(parsed.data), _speakers(parsed.held_out))
+    trainer = Trainer(model, data, recipe, parsed.out, workers)
     resumed = trainer.resume()
     if workers.first:
-        say(f"{len(train.windows)} windows, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
+        count = len(data.train.windows)
+        say(f"{count} examples, {'going on from' if resumed else 'from'} step {trainer.step} on {device}")
     trainer.run(say, parsed.until)
     if workers.first:
         plot_curves(parsed.out)
 
 
+def _sot_task(parsed: argparse.Namespace, recipe: Recipe, device: str) -> tuple[SotModel, Data]:
+    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device, parsed.precision)
+    model = make_model(llm, recipe, encoder_width(parsed.data), parsed.start_from)
+    train = load_examples(parsed.data, model, llm, recipe.train.seed, run_windows(parsed.out))
+    return model, Data(train, load_examples(parsed.held_out, model, llm, 0) if parsed.held_out else None)
+
+
+def _target_task(parsed: argparse.Namespace, recipe: Recipe, device: str) -> tuple[TargetModel, Data]:
+    model, tokens = make_target_model(recipe, parsed.weights_dir, device, parsed.precision, parsed.start_from)
+    train = load_target_examples(parsed.data, model, tokens, recipe.train.seed, run_windows(parsed.out))
+    return model, Data(train, load_target_examples(parsed.held_out, model, tokens, 0) if parsed.held_out else None)
+
+
 def _export(parsed: argparse.Namespace) -> None:
     recipe, device = load_recipe(parsed.recipe), choose_device(parsed.device)
-    llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device)
-    model = make_model(llm, recipe, encoder_width(parsed.data))
     path, step = run_weights(parsed.folder, parsed.last)
-    trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
-    load_weights(trainable, load_state(path)["weights"], str(path))
-    save_checkpoint(parsed.out, model, adapters_of(model.llm))
+    if recipe.kind == "target":
+        target, _ = make_target_model(recipe, parsed.weights_dir, device)
+        _fill(target, path)
+        config = target_config(recipe, target.whisper.config.encoder_layers, target.whisper.config.d_model)
+        target_checkpoint.save(parsed.out, config, target.maps, adapters_of(target.whisper))
+    else:
+        llm = load_named_llm(recipe.models.llm, parsed.weights_dir, device)
+        model = make_model(llm, recipe, encoder_width(parsed.data))
+        _fill(model, path)
+        save_checkpoint(parsed.out, model, adapters_of(model.llm))
     size_mb = sum(item.stat().st_size for item in parsed.out.iterdir()) / 1e6
     say(f"{parsed.out}: step {step}, {size_mb:.1f} MB")
+
+
+def _fill(model: SotModel | TargetModel, path: Path) -> None:
+    trainable = {name: value for name, value in model.named_parameters() if value.requires_grad}
+    load_weights(trainable, load_state(path)["weights"], str(path))
 
 
 def _evaluate(parsed: argparse.Namespace) -> None:
@@ -205,8 +261,8 @@ def _evaluate(parsed: argparse.Namespace) -> None:
     examples = load_examples(parsed.data, model, llm, 0)
     if parsed.limit:
         examples.windows = examples.windows[: parsed.limit]
-    evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch)
-    table = render(evaluator.run(parsed.system or [CASCADE, WHOLE, NO_TEXT, NO_SOUND, FREE], say))
+    evaluator = Evaluator(model, examples, plain_decode(llm.tokenizer), parsed.batch, parsed.trust)
+    table = render(evaluator.run(parsed.system or [FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND, FREE], say))
     say(table)
     if parsed.out:
         parsed.out.write_text(table, encoding="utf-8")
@@ -233,5 +289,5 @@ def _cost(parsed: argparse.Namespace) -> None:
     say(render_cost(CostMeter(load_sot(settings)).run(windows), device))
 
 
-def _speakers(examples: Examples) -> list[str]:
-    return [name for window in examples.windows for name in window.speakers if not name.startswith(NOBODY)]
+def _speakers(folder: Path) -> list[str]:
+    return [name for window in read_windows(folder) for name in window.speakers if not name.startswith(NOBODY)]

@@ -15,10 +15,8 @@ import torch
 
 from models.asr.features import SAMPLE_RATE_HZ
 from models.decoders.base import DecoderInput, DecoderTurn
-from models.decoders.cascade import CascadeDecoder
 from models.decoders.sot import SotDecoder
 from models.sot.generate import DRAFT, WindowRequest, generate
-from models.training.prepare import encode_window
 from models.training.windows import SimulatedWindow
 
 Made = TypeVar("Made")
@@ -50,10 +48,10 @@ class CostMeter:
         """Cost of each stage; the LLM's once for each number of tokens guessed per pass."""
         inputs = [_input(window) for window in windows]
         sound_s = sum(len(item.samples) for item in inputs) / SAMPLE_RATE_HZ
-        cascade = CascadeDecoder(self._decoder.asr)
+        cascade = self._decoder.first
         # The first call of everything is slower: not measured.
         cascade.decode_batch(inputs[:1])
-        _, encoder_s = _timed(lambda: [encode_window(self._decoder.asr, item.samples) for item in inputs])
+        _, encoder_s = _timed(lambda: [self._decoder.asr.encode_window(item.samples) for item in inputs])
         first, first_s = _timed(lambda: [cascade.decode_batch([item])[0] for item in inputs])
         costs = [Cost("encoder", sound_s, encoder_s), Cost("first pass", sound_s, first_s)]
         requests = [self._decoder.request(item, output.turns) for item, output in zip(inputs, first, strict=True)]

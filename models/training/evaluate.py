@@ -1,4 +1,4 @@
-"""Evaluation on held-out windows with oracle turns: the cascade, and the SOT decoder whole and with parts taken away.
+"""Evaluation on held-out windows with oracle turns: the first pass, the SOT decoder, and that with parts taken away.
 
 Per turn: words in error against the reference, both through Whisper's English normaliser; summed over turns by how much
 of the turn is overlapped. Where nobody speaks, every word is one too many and is counted apart.
@@ -26,7 +26,7 @@ from models.sot.tokens import TurnPrompt, activity
 from models.training.examples import Examples
 from models.training.shards import PreparedTurn, PreparedWindow, read_states
 
-CASCADE, WHOLE, NO_TEXT, NO_SOUND = "cascade", "sot", "sot without first pass", "sot without sound"
+FIRST_PASS, WHOLE, NO_TEXT, NO_SOUND = "first pass", "sot", "sot without first pass", "sot without sound"
 FREE = "sot free"
 HEAVY = 0.5
 NOBODY = "nobody speaks"
@@ -69,12 +69,13 @@ Table = dict[str, dict[str, Score]]
 class Evaluator:
     """Writes held-out windows and scores what was written."""
 
-    def __init__(self, model: SotModel, examples: Examples, decode: Decode, batch: int = 4) -> None:
-        """decode: tokens to text; batch: windows written at once."""
+    def __init__(self, model: SotModel, examples: Examples, decode: Decode, batch: int = 4, trust: float = 0.0) -> None:
+        """decode: tokens to text; batch: windows written at once; trust: as in `generate`."""
         self._model = model
         self._examples = examples
         self._decode = decode
         self._batch = batch
+        self._trust = trust
         self._normal = make_normaliser()
         self._rules = SotRules()
 
@@ -136,9 +137,9 @@ class Evaluator:
         scores.setdefault(kind, Score()).add(spoken, errors, written_words, fault)
 
     def _write(self, windows: Sequence[PreparedWindow], system: str) -> list[list[Answer | None]]:
-        if system == CASCADE:
+        if system == FIRST_PASS:
             return [[None] * len(window.turns) for window in windows]
-        written = generate(self._model, [self._request(window, system) for window in windows])
+        written = generate(self._model, [self._request(window, system) for window in windows], trust=self._trust)
         return [list(answers) for answers in written]
 
     def _request(self, window: PreparedWindow, system: str) -> WindowRequest:

@@ -20,7 +20,7 @@ from models.training.recipe import PerturbSettings
 from models.training.shards import PreparedTurn, PreparedWindow, read_states
 from models.training.style import learn_case, restore
 
-UNDISTURBED = PerturbSettings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
+UNDISTURBED = PerturbSettings(0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0)
 _MIN_TURN_SAMPLES = 1600
 _FEW_SLOTS, _FEW_SHARE = 4, 0.7
 
@@ -33,6 +33,11 @@ class Example:
     activity: torch.Tensor
     ids: torch.Tensor
     labels: torch.Tensor
+
+    @property
+    def length(self) -> int:
+        """How long it is, for batches of like length."""
+        return len(self.states)
 
 
 class Examples:
@@ -110,6 +115,15 @@ class Examples:
         labels = torch.tensor([IGNORED] * len(prompt) + answer, dtype=torch.long)
         return Example(states, marks, torch.tensor(prompt + answer, dtype=torch.long), labels)
 
+    def collate(self, examples: Sequence[Example], device: str) -> Sequences:
+        """Examples together, on a device."""
+        return Sequences(
+            [item.states.to(device) for item in examples],
+            [item.activity.to(device) for item in examples],
+            [item.ids.to(device) for item in examples],
+            [item.labels.to(device) for item in examples],
+        )
+
     def tokens(self, text: str) -> tuple[int, ...]:
         """A text's tokens, as one that follows a mark; nothing for no text."""
         return tuple(self._encode(" " + text.strip())) if text.strip() else ()
@@ -146,13 +160,3 @@ class Examples:
         given = None if rng.random() < perturb.drop_text else self.tokens(text)
         step = self._config.step_samples
         return TurnPrompt(slot, start // step, -(-end // step), given)
-
-
-def collate(examples: Sequence[Example], device: str) -> Sequences:
-    """Examples together, on a device."""
-    return Sequences(
-        [item.states.to(device) for item in examples],
-        [item.activity.to(device) for item in examples],
-        [item.ids.to(device) for item in examples],
-        [item.labels.to(device) for item in examples],
-    )

@@ -1,6 +1,6 @@
 """Data preparation: recipe and clips in, shards of windows with encoder states and first-pass text out.
 
-The first-pass text of a turn is what the cascade decoder writes for it, so that training sees the mistakes that
+The first-pass text of a turn is what the decoder's first pass writes for it, so that training sees the mistakes that
 decoding will. Shards that exist are left alone: a preparation that was stopped goes on where it was.
 """
 
@@ -17,14 +17,13 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from models.asr.features import SAMPLE_RATE_HZ
-from models.asr.whisper import AsrSettings, WhisperAsr
-from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn
-from models.decoders.cascade import CascadeDecoder
+from models.asr.whisper import AsrSettings
+from models.decoders.build import DecoderSettings, load_first_pass
 from models.device import choose_device, choose_dtype, use_threads
 from models.named import load_asr
 from models.registry import load_registry
 from models.training.errors import DataInvalid
+from models.training.first_pass import first_pass
 from models.training.recipe import PrepareSettings
 from models.training.shards import PreparedTurn, PreparedWindow, has_shard, shard_path, write_description, write_shard
 from models.training.simulate.clips import check_disjoint, load_manifest
@@ -36,7 +35,8 @@ from models.training.windows import SimulatedWindow, make_window
 class PrepareJob:
     """encoder: its name; manifests: path of each manifest by its short name in the recipe.
 
-    held_out: manifests whose speakers must not be in the set; folder: where the shards go.
+    first_pass: what writes the turns' text; held_out: manifests whose speakers must not be in the set; folder: where
+    the shards go.
     """
 
     settings: PrepareSettings
@@ -46,6 +46,7 @@ class PrepareJob:
     folder: Path
     weights_dir: Path
     device: str = "auto"
+    first_pass: str = "cascade"
 
 
 def prepare(job: PrepareJob, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
@@ -89,6 +90,7 @@ def _check(job: PrepareJob) -> None:
     check_disjoint(speakers, held_out)
     description = {
         "encoder": job.encoder,
+        "first_pass": job.first_pass,
         "prepare": dataclasses.asdict(job.settings),
         "manifests": {name: manifest.sha256 for name, manifest in sorted(loaded.items())},
     }
@@ -115,9 +117,10 @@ class ShardMaker:
         device = choose_device(job.device)
         if device == "cpu":
             use_threads(int(os.environ.get("OMP_NUM_THREADS", "1")))
-        settings = AsrSettings(device, choose_dtype("auto", device), margin_s=job.settings.margin_s)
+        settings = AsrSettings(device, choose_dtype("auto", device))
         self._asr = load_asr(job.encoder, load_registry(), job.weights_dir, settings)
-        self._cascade = CascadeDecoder(self._asr)
+        how = DecoderSettings(load_registry(), job.weights_dir, device, settings.dtype)
+        self._first = load_first_pass(job.first_pass, how, self._asr)
         self._manifests = {name: load_manifest(path) for name, path in job.manifests.items()}
         self._table = load_table(DEFAULT_TABLE)
         self._plan = list(plan(job.settings))
@@ -129,45 +132,23 @@ class ShardMaker:
         for place, index in self._plan[number]:
             group = settings.groups[place]
             windows.append(make_window(group, self._manifests[group.manifest], self._table, settings.seed, index))
-        outputs = self._first_pass(windows)
-        written = [self._prepared(window, outputs[i]) for i, window in enumerate(windows)]
+        sounds, turns = [window.samples for window in windows], [window.turns for window in windows]
+        texts = first_pass(self._first, sounds, turns)
+        written = [self._prepared(window, own) for window, own in zip(windows, texts, strict=True)]
         shard = shard_path(self._job.folder, number)
         rows = [dataclasses.replace(item, shard=shard) for item, _ in written]
-        write_shard(self._job.folder, number, rows, [state for _, state in written])
+        write_shard(self._job.folder, number, rows, [state for _, state in written], sounds)
 
-    def _first_pass(self, windows: Sequence[SimulatedWindow]) -> dict[int, DecoderOutput]:
-        """What the cascade writes, by place; windows of one length share its batches."""
-        outputs: dict[int, DecoderOutput] = {}
-        for length in sorted({len(window.samples) for window in windows}):
-            places = [i for i, window in enumerate(windows) if len(window.samples) == length]
-            inputs = [
-                DecoderInput(
-                    windows[i].samples,
-                    tuple(DecoderTurn(turn.start, turn.end, turn.speaker) for turn in windows[i].turns),
-                    "en",
-                )
-                for i in places
-            ]
-            outputs.update(zip(places, self._cascade.decode_batch(inputs), strict=True))
-        return outputs
-
-    def _prepared(self, window: SimulatedWindow, output: DecoderOutput) -> tuple[PreparedWindow, torch.Tensor]:
-        texts = [" ".join(word.text for word in written.words) for written in output.turns]
+    def _prepared(self, window: SimulatedWindow, texts: Sequence[str]) -> tuple[PreparedWindow, torch.Tensor]:
         prepared = tuple(
             PreparedTurn(turn.start, turn.end, turn.speaker, turn.text, text, turn.overlap)
             for turn, text in zip(window.turns, texts, strict=True)
         )
-        states = encode_window(self._asr, window.samples)
+        states = self._asr.encode_window(window.samples)
         return (
             PreparedWindow(window.name, window.group, len(window.samples), window.speakers, prepared, Path()),
             states.float().cpu(),
         )
-
-
-def encode_window(asr: WhisperAsr, samples: np.ndarray) -> torch.Tensor:
-    """(frames, width) states of a window padded to whole seconds only: 50 frames a second."""
-    padded = max(1, -(-len(samples) // SAMPLE_RATE_HZ)) * SAMPLE_RATE_HZ
-    return asr.encode([samples], padded)[0]
 
 
 _WORKER: list[ShardMaker] = []

@@ -18,6 +18,7 @@ from models.training.errors import RecipeInvalid
 from models.training.simulate.settings import Settings, settings_from
 
 Section = TypeVar("Section")
+KINDS = ("sot", "target")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,20 +42,24 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class PrepareSettings:
-    """groups: what to make; shard_windows: windows per file; margin_s: silence behind a clip of the first pass."""
+    """groups: what to make; shard_windows: windows per file."""
 
     groups: tuple[Group, ...] = ()
     seed: int = 0
     shard_windows: int = 16
-    margin_s: float = 4.0
 
 
 @dataclass(frozen=True, slots=True)
 class ModelNames:
-    """What is trained on: an encoder and a language model, each by its name in the registry of weights or a folder."""
+    """What is trained on: an encoder and a language model, each by its name in the registry of weights or a folder.
+
+    first_pass: what writes the text that the language model is given: `cascade`, `target` (the target-speaker model
+    that comes with the code), or the folder of a target-speaker checkpoint.
+    """
 
     encoder: str = "whisper-base"
     llm: str = "smollm2-135m-instruct"
+    first_pass: str = "cascade"
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +70,7 @@ class PerturbSettings:
     skip_turn: a turn tells who speaks when, but is not asked for
     wrong_speaker: a turn's slot in the prompt is another's
     drop_activity: the marks of who speaks when are left off the sound
+    drop_other: another's turn is left out of what a target-speaker model is told
     drop_sound: the whole sound is replaced by silence (features of zero)
     free: nothing is told of who speaks when; the model writes speakers and times itself (`models.sot.free`)
     jitter_samples: standard deviation of a turn's borders
@@ -75,6 +81,7 @@ class PerturbSettings:
     skip_turn: float = 0.1
     wrong_speaker: float = 0.02
     drop_activity: float = 0.05
+    drop_other: float = 0.0
     drop_sound: float = 0.0
     free: float = 0.15
     jitter_samples: float = 1600.0
@@ -108,9 +115,13 @@ class TrainSettings:
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """Everything that a run is made from, but for its manifests and machine."""
+    """Everything that a run is made from, but for its manifests and machine.
+
+    kind: what is trained, the SOT decoder (`sot`) or the target-speaker Whisper that hears for it (`target`).
+    """
 
     name: str
+    kind: str = "sot"
     models: ModelNames = ModelNames()
     prepare: PrepareSettings = PrepareSettings()
     projector: ProjectorSettings = ProjectorSettings()  # noqa: RUF009
@@ -141,14 +152,17 @@ def recipe_from(values: Mapping[str, Any]) -> Recipe:
         "perturb": PerturbSettings,
         "train": TrainSettings,
     }
-    _refuse_unknown(values, {"name", "prepare", *sections}, "recipe")
+    _refuse_unknown(values, {"name", "kind", "prepare", *sections}, "recipe")
     made: dict[str, Any] = {
         key: _section(kind, _table(values.get(key, {}), key), key) for key, kind in sections.items()
     }
     name = values.get("name")
     if not isinstance(name, str) or not name:
         raise RecipeInvalid("recipe: 'name' must be a text that is not empty")
-    recipe = Recipe(name, prepare=_prepare(_table(values.get("prepare", {}), "prepare")), **made)
+    kind = values.get("kind", "sot")
+    if kind not in KINDS:
+        raise RecipeInvalid(f"recipe: 'kind' must be one of {', '.join(KINDS)}, found {kind!r}")
+    recipe = Recipe(name, kind, prepare=_prepare(_table(values.get("prepare", {}), "prepare")), **made)
     _check_ranges(recipe)
     return recipe
 

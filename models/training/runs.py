@@ -22,6 +22,8 @@ from models.training.errors import RunInvalid
 from models.training.recipe import Recipe
 
 RUN_FILE, STATE_FILE, BEST_FILE, CURVES_FILE = "run.json", "state.pt", "best.pt", "curves.csv"
+# What runs that began before a setting was there are taken to have.
+_NEW: dict[str, dict[str, Any]] = {"perturb": {"drop_other": 0.0}, "models": {"first_pass": "cascade"}}
 COLUMNS = ("step", "loss", "validation_loss", "gradient_norm", "lr", "seconds")
 
 
@@ -44,8 +46,10 @@ def begin(folder: Path, recipe: Recipe, data: list[str]) -> None:
         found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunInvalid(f"{path} cannot be read: {error}") from error
+    if found["recipe"].get("kind", "sot") != made["recipe"]["kind"]:
+        raise RunInvalid(f"{folder} holds a run of another kind; use another folder")
     for key in ("models", "projector", "lora", "perturb", "train"):
-        if found["recipe"].get(key) != made["recipe"][key]:
+        if {**_NEW.get(key, {}), **found["recipe"].get(key, {})} != made["recipe"][key]:
             raise RunInvalid(f"{folder} holds a run with other settings of [{key}]; use another folder")
     if found["windows"] != data:
         raise RunInvalid(f"{folder} holds a run on other windows ({len(found['windows'])}, now {len(data)})")

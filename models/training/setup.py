@@ -6,9 +6,9 @@ from pathlib import Path
 
 import torch
 
+from models.adapters.lora import add_adapters, set_adapters
 from models.named import load_causal_lm
 from models.registry import load_registry
-from models.sot.adapters import add_adapters, set_adapters
 from models.sot.checkpoint import check_llm, llm_shape, load_own, read_config, read_tensors
 from models.sot.config import SotConfig
 from models.sot.llm import Llm
@@ -44,9 +44,8 @@ def make_model(llm: Llm, recipe: Recipe, encoder_width: int, start_from: Path | 
     """
     vocab, width = llm_shape(llm.model)
     end = llm.tokenizer.eos_token_id
-    config = SotConfig(
-        recipe.models.encoder, encoder_width, recipe.models.llm, width, vocab, end, recipe.projector, recipe.lora
-    )
+    names, sizes = recipe.models, (recipe.projector, recipe.lora)
+    config = SotConfig(names.encoder, encoder_width, names.llm, width, vocab, end, *sizes, names.first_pass)
     llm.model.requires_grad_(False)
     torch.manual_seed(recipe.train.seed)
     add_adapters(llm.model, recipe.lora)

@@ -1,30 +1,36 @@
-"""Prepared windows on disk: encoder states, turns and first-pass text of each, in shards that are written whole.
+"""Prepared windows on disk: sound, encoder states, turns and first-pass text of each, in shards that are written whole.
 
-A shard is `<number>.safetensors` (float16 states by window id) and `<number>.jsonl` (one window per line), the second
-written last: a shard exists when both do. `set.json` says what the set was made from.
+A shard is `<number>.safetensors` (float16 states by window id), `<number>.sound` (int16 samples by window id, in the
+same format) and `<number>.jsonl` (one window per line), the last written last: a shard exists when all do. `set.json`
+says what the set was made from.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
 from models.training.errors import DataInvalid
 
 SET_FILE = "set.json"
+_SOUND = ".sound"
+_FULL_SCALE = 32_768.0
 
 
 @dataclass(frozen=True, slots=True)
 class PreparedTurn:
-    """start, end: samples in the window; text: reference; first_pass: what the cascade wrote; overlap: share of the
+    """start, end: samples in the window; text: reference; first_pass: what the first pass wrote; overlap: share of the
     turn during which another speaks."""
 
     start: int
@@ -47,17 +53,46 @@ class PreparedWindow:
     shard: Path
 
 
-def write_shard(folder: Path, number: int, windows: Sequence[PreparedWindow], states: Sequence[torch.Tensor]) -> None:
-    """Write a shard; states are (frames, width) each."""
+def write_shard(
+    folder: Path,
+    number: int,
+    windows: Sequence[PreparedWindow],
+    states: Sequence[torch.Tensor],
+    sounds: Sequence[NDArray[np.float32]],
+) -> None:
+    """Write a shard; states are (frames, width) each, sounds (samples,) float32 in [-1, 1]."""
     path = shard_path(folder, number)
     halves = {item.name: state.to(torch.float16).contiguous() for item, state in zip(windows, states, strict=True)}
+    shorts = {item.name: _to_int16(sound) for item, sound in zip(windows, sounds, strict=True)}
     partial = path.with_suffix(".partial")
-    save_file(halves, partial)
-    os.replace(partial, path)
+    for tensors, place in ((halves, path), (shorts, path.with_suffix(_SOUND))):
+        save_file(tensors, partial)
+        os.replace(partial, place)
+    write_rows(path, windows)
+
+
+def write_rows(path: Path, windows: Sequence[PreparedWindow]) -> None:
+    """The listing of the shard at `path`, which completes it."""
     rows = [{key: value for key, value in asdict(item).items() if key != "shard"} for item in windows]
     text = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
+    partial = path.with_suffix(".partial")
     partial.write_text(text, encoding="utf-8")
     os.replace(partial, path.with_suffix(".jsonl"))
+
+
+def link_shard(source: Path, target: Path) -> None:
+    """Give another set a shard's states and sound, as links or, across file systems, as copies."""
+    for suffix in (source.suffix, _SOUND):
+        place = target.with_suffix(suffix)
+        place.unlink(missing_ok=True)
+        try:
+            os.link(source.with_suffix(suffix), place)
+        except OSError:
+            shutil.copyfile(source.with_suffix(suffix), place)
+
+
+def _to_int16(sound: NDArray[np.float32]) -> torch.Tensor:
+    return torch.from_numpy(np.clip(np.rint(sound * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype(np.int16))
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -68,7 +103,7 @@ def shard_path(folder: Path, number: int) -> Path:
 def has_shard(folder: Path, number: int) -> bool:
     """Whether a shard is complete."""
     path = shard_path(folder, number)
-    return path.is_file() and path.with_suffix(".jsonl").is_file()
+    return all(place.is_file() for place in (path, path.with_suffix(_SOUND), path.with_suffix(".jsonl")))
 
 
 def write_description(folder: Path, description: dict[str, Any]) -> None:
@@ -141,3 +176,14 @@ def read_states(window: PreparedWindow) -> torch.Tensor:
             return found
     except (OSError, SafetensorError) as error:
         raise DataInvalid(f"shard {window.shard} has no states of window {window.name!r}: {error}") from error
+
+
+def read_sound(window: PreparedWindow) -> NDArray[np.float32]:
+    """(samples,) float32 sound of a window. Raises DataInvalid."""
+    path = window.shard.with_suffix(_SOUND)
+    try:
+        with safe_open(path, framework="pt") as tensors:
+            found: NDArray[np.int16] = tensors.get_tensor(window.name).numpy()
+    except (OSError, SafetensorError) as error:
+        raise DataInvalid(f"{path} has no sound of window {window.name!r}: {error}") from error
+    return found.astype(np.float32) / np.float32(_FULL_SCALE)

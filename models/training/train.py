@@ -1,4 +1,4 @@
-"""Training: examples in, weights out. One process on a CPU or GPU; float32 learns, the LLM is float32 or bfloat16.
+"""Training: examples in, weights out. What learns is float32, what stays as it is float32 or bfloat16.
 
 The step number decides batches, disturbances and rates, so a state of (weights, optimizer, step) resumes exactly.
 """
@@ -15,10 +15,10 @@ from typing import Any
 import torch
 from torch import nn
 
-from models.sot.modeling import SotModel
 from models.training import runs
 from models.training.errors import RunInvalid
-from models.training.examples import UNDISTURBED, Example, Examples, collate
+from models.training.examples import UNDISTURBED
+from models.training.kinds import Example, ExampleSet, TrainableModel
 from models.training.recipe import Recipe, TrainSettings
 from models.training.workers import Workers
 
@@ -30,15 +30,15 @@ _LORA = "lora_"
 class Data:
     """Windows to learn from, and held-out ones (of other speakers); no held-out ones, no validation."""
 
-    train: Examples
-    held_out: Examples | None
+    train: ExampleSet
+    held_out: ExampleSet | None
 
 
 class Trainer:
     """One run in one folder."""
 
     def __init__(
-        self, model: SotModel, data: Data, recipe: Recipe, folder: Path, workers: Workers | None = None
+        self, model: TrainableModel, data: Data, recipe: Recipe, folder: Path, workers: Workers | None = None
     ) -> None:
         """The model's trainable weights are those that need gradients; it is on its device already."""
         self.model = model
@@ -49,7 +49,7 @@ class Trainer:
         self._recipe = recipe
         self._settings = recipe.train
         self._folder = folder
-        self._device = str(model.llm.device)
+        self._device = str(model.device)
         self._workers = workers = workers or Workers()
         self._weights = {name: value for name, value in model.named_parameters() if value.requires_grad}
         self._optimizer = make_optimizer(self._weights, self._settings)
@@ -144,17 +144,17 @@ class Trainer:
             epoch, number = divmod(place, len(self._data.train.windows))
             index = self._data.train.order(epoch)[number]
             made.append(self._data.train.make(index, epoch, self._recipe.perturb))
-        return sorted(made, key=lambda item: len(item.states))
+        return sorted(made, key=lambda item: item.length)
 
     def _loss(self, examples: Sequence[Example]) -> torch.Tensor:
-        batch = collate(examples, self._device)
+        batch = self._data.train.collate(examples, self._device)
         kind = torch.device(self._device).type
-        with torch.autocast(kind, torch.bfloat16, enabled=self.model.llm.dtype == torch.bfloat16):
+        with torch.autocast(kind, torch.bfloat16, enabled=self.model.precision == torch.bfloat16):
             loss: torch.Tensor = self.model(batch)
         return loss
 
     @torch.no_grad()
-    def _validate(self, held_out: Examples) -> float:
+    def _validate(self, held_out: ExampleSet) -> float:
         """Mean loss per answer token of held-out windows, undisturbed; keeps the best weights."""
         self.model.eval()
         total, answers = 0.0, 0

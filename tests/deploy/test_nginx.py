@@ -11,15 +11,18 @@ import socketserver
 import subprocess
 import threading
 from contextlib import closing, contextmanager
+from urllib.parse import urlencode
 
 import pytest
+from tusclient.client import TusClient
 from websockets.asyncio.client import connect
 
+from app.client.recordings import RecordingsClient
 from app.settings import Settings
 from app.transport.uploads import UploadLimits
 from tests.deploy.balancer import Balancer, nginx_program, render
 from tests.deploy.places import NGINX
-from tests.deploy.rolling import cluster
+from tests.deploy.rolling import as_wav, cluster, sound
 
 
 def checked(folder, config):
@@ -176,6 +179,13 @@ def test_a_get_goes_to_the_next_replica_and_an_upload_does_not(tmp_path):
             assert len(full.asked) + len(also.asked) == number
 
 
+def test_a_handshake_that_a_server_breaks_off_goes_to_the_next_and_an_error_of_a_request_does_not(tmp_path):
+    ending, ready = Fake(500), Fake(200)
+    with in_front_of(tmp_path, ending, ready) as balancer:
+        assert {status_of(balancer, "GET", f"/v1/live?n={number}") for number in range(4)} == {200}
+        assert {status_of(balancer, "GET", f"/v1/recordings?n={number}") for number in range(4)} == {200, 500}
+
+
 def test_a_dead_replica_costs_nothing(tmp_path):
     dead, ready = Fake(200), Fake(200)
     dead.shutdown()
@@ -210,22 +220,50 @@ def test_what_is_not_for_strangers_and_what_is_too_large(tmp_path):
     assert fake.asked == []
 
 
-def test_sockets_are_upgraded_and_spread(tmp_path, postgres):
-    environment = {"CROSSTALK_DATA_DIR": str(tmp_path / "data"), "CROSSTALK_STORE__URL": postgres.database()}
+@pytest.fixture(scope="module")
+def two(tmp_path_factory, postgres):
+    """The balancer in front of two real servers on one store."""
+    folder = tmp_path_factory.mktemp("two")
+    environment = {"CROSSTALK_DATA_DIR": str(folder / "data"), "CROSSTALK_STORE__URL": postgres.database()}
+    with cluster(folder, environment) as running:
+        yield running
 
-    def held(replica):
-        with asked(replica.port, "GET", "/readyz") as answer:
-            return json.load(answer)["live_sessions"]
 
-    async def talk(balancer, replicas):
+def test_sockets_are_upgraded_and_spread(two):
+    balancer, replicas = two
+
+    async def talk():
         sockets = [await connect(balancer.live_url) for _ in range(4)]
         for it in sockets:
             await it.send(json.dumps({"type": "start", "version": 1, "audio": {"encoding": "pcm_s16le"}}))
             assert json.loads(await it.recv())["type"] == "ready"
-        counts = [await asyncio.to_thread(held, replica) for replica in replicas]
+        counts = [await asyncio.to_thread(replica.live_sessions) for replica in replicas]
         for it in sockets:
             await it.close()
         return counts
 
-    with cluster(tmp_path, environment) as (balancer, replicas):
-        assert asyncio.run(talk(balancer, replicas)) == [2, 2]
+    assert asyncio.run(talk()) == [2, 2]
+
+
+def test_an_upload_in_parts_goes_through_any_server(two, tmp_path):
+    balancer, replicas = two
+    file = tmp_path / "meeting.wav"
+    file.write_bytes(as_wav(sound(0, 10.0)))
+    with file.open("rb") as stream:
+        begun = TusClient(f"{balancer.url}/v1/uploads").uploader(
+            file_stream=stream, chunk_size=40_000, metadata={"filename": file.name}
+        )
+        begun.upload()
+    assert begun.url.startswith(f"{balancer.url}/v1/uploads/"), "its address is the balancer's"
+    lines = [json.loads(line) for line in balancer.log().splitlines() if line.startswith("{")]
+    parts = [line["replica"] for line in lines if line["method"] == "PATCH"]
+    assert set(parts) == {f"127.0.0.1:{replica.port}" for replica in replicas}, "parts are spread"
+    with RecordingsClient(balancer.url) as client:
+        upload = begun.url.rsplit("/", 1)[1]
+        body = urlencode({"upload": upload}).encode()
+        form = {"Content-Type": "application/x-www-form-urlencoded"}
+        with asked(balancer.port, "POST", "/v1/recordings", body, form) as answer:
+            made = json.load(answer)
+        done = client.wait(made["id"])
+        assert done.state == "succeeded"
+        assert "alpha bravo" in client.transcript(done.id, "txt").content.decode()

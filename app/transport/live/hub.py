@@ -36,7 +36,7 @@ Voices = Callable[[str, Sequence[str] | None], tuple[KnownVoice, ...]]
 """(tenant, ids; None = all) -> enrolled people. Blocks; raises SpeakerNotFound naming an id that is not there."""
 EVERYBODY = ("all",)
 """`known_speakers` that means everybody who is enrolled."""
-_APART_S = 0.1
+_APART_S = 0.2
 """Between two clients that are sent elsewhere."""
 _UNKNOWN = "the token is unknown, or the session is over for too long"
 
@@ -186,7 +186,7 @@ class LiveHub:
         self.draining = True
         rooms = [room for room in self._rooms.values() if room.attached]
         # Not all at once: each is soon level with its sound only where it is taken up alone.
-        apart_s = min(_APART_S, self.limits.drain_s / 2 / max(1, len(rooms)))
+        apart_s = min(_APART_S, 0.8 * self.limits.drain_s / max(1, len(rooms)))
         telling = [asyncio.create_task(room.send_elsewhere(n * apart_s)) for n, room in enumerate(rooms)]
         left = [*(room.left for room in rooms), *(guest.left for guest in self.guests.send_away())]
         leaving = [asyncio.create_task(it.wait()) for it in left]

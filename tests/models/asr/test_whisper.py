@@ -97,8 +97,8 @@ def test_encoder_states_are_those_of_transformers(make_asr):
     asr, clips = make_asr(), noise(30_000, 480_000)
     states = asr.encode(clips)
     assert states.shape == (2, 1500, asr.d_model)
-    mel = asr._mel(clips)
-    expected = asr._model.model.encoder(mel).last_hidden_state
+    mel = asr.mel(clips)
+    expected = asr.model.model.encoder(mel).last_hidden_state
     np.testing.assert_allclose(states.numpy(), expected.numpy(), atol=1e-4)
     assert asr.encode(clips[:1], 64_000).shape == (1, 200, asr.d_model)
 

@@ -10,17 +10,17 @@ import numpy as np
 import pytest
 import torch
 
+from models.adapters.lora import adapters_of
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.asr.words import AsrWord
 from models.decoders import sot
 from models.decoders.base import DecoderInput, DecoderTurn
 from models.decoders.build import SOT_DIR, DecoderSettings, load_decoder
-from models.decoders.cascade import REPETITION, TRUNCATED
+from models.decoders.cascade import REPETITION, TRUNCATED, CascadeDecoder
 from models.decoders.sot import SotDecoder, SotRules, WindowRejected
 from models.errors import BadCheckpoint
 from models.named import UnknownModel
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
-from models.sot.adapters import adapters_of
 from models.sot.checkpoint import CONFIG_FILE, load_checkpoint, save_checkpoint
 from models.sot.generate import Answer, WindowRequest
 from models.training.setup import make_model
@@ -49,7 +49,13 @@ def decoder(asr: WhisperAsr, tmp_path_factory: pytest.TempPathFactory) -> SotDec
     trained = make_model(tiny_llm(), tiny_recipe(), ENCODER_WIDTH)
     save_checkpoint(folder, trained, adapters_of(trained.llm))
     llm = tiny_llm()
-    return SotDecoder(asr, load_checkpoint(folder, llm.model), llm.tokenizer, SotRules(tokens_per_s=2, spare_tokens=3))
+    return SotDecoder(
+        asr,
+        load_checkpoint(folder, llm.model),
+        llm.tokenizer,
+        CascadeDecoder(asr),
+        SotRules(tokens_per_s=2, spare_tokens=3),
+    )
 
 
 def window(seconds: float, seed: int, *turns: DecoderTurn) -> DecoderInput:
@@ -61,7 +67,7 @@ TURNS = (DecoderTurn(0, 2 * RATE, 4), DecoderTurn(RATE, 3 * RATE, 9), DecoderTur
 
 
 def answering(monkeypatch: pytest.MonkeyPatch, answer: Answer) -> None:
-    def generate(_: object, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+    def generate(_: object, windows: Sequence[WindowRequest], trust: float = 0.0) -> list[list[Answer]]:
         return [[answer for _ in window.turns] for window in windows]
 
     monkeypatch.setattr(sot, "generate", generate)
@@ -113,7 +119,7 @@ def test_what_is_no_answer_is_given_up_and_flagged(
 def test_a_given_first_pass_is_used(decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[WindowRequest] = []
 
-    def generate(_: object, windows: Sequence[WindowRequest]) -> list[list[Answer]]:
+    def generate(_: object, windows: Sequence[WindowRequest], trust: float = 0.0) -> list[list[Answer]]:
         seen.extend(windows)
         return [[Answer(ended=True) for _ in window.turns] for window in windows]
 
@@ -162,7 +168,7 @@ def test_the_shipped_checkpoint_reads_a_window() -> None:
 def test_a_checkpoint_for_another_encoder_is_refused(asr: WhisperAsr) -> None:
     llm = tiny_llm()
     with pytest.raises(BadCheckpoint, match=f"width {ENCODER_WIDTH + 8}"):
-        SotDecoder(asr, make_model(llm, tiny_recipe(), ENCODER_WIDTH + 8), llm.tokenizer)
+        SotDecoder(asr, make_model(llm, tiny_recipe(), ENCODER_WIDTH + 8), llm.tokenizer, CascadeDecoder(asr))
 
 
 def test_a_checkpoint_that_names_an_unknown_encoder_is_refused(tmp_path: Path) -> None:
@@ -187,7 +193,7 @@ def test_how_much_of_a_turn_is_overlapped(start: int, end: int, share: float) ->
 def test_turns_without_overlap_keep_the_first_pass(
     asr: WhisperAsr, decoder: SotDecoder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    choosy = SotDecoder(asr, decoder.model, tiny_llm().tokenizer, SotRules(least_overlap=0.4))
+    choosy = SotDecoder(asr, decoder.model, tiny_llm().tokenizer, CascadeDecoder(asr), SotRules(least_overlap=0.4))
     answering(monkeypatch, spelled(choosy, "mended"))
     turns = choosy.decode_batch([window(4.0, 1, *TURNS)])[0].turns
     assert [[word.text for word in turn.words] == ["mended"] for turn in turns] == [True, True, False]

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
+from models.adapters.lora import adapters_of
 from models.errors import BadCheckpoint
-from models.sot.adapters import adapters_of
 from models.sot.checkpoint import CONFIG_FILE, WEIGHTS_FILE, load_checkpoint, save_checkpoint
 from models.sot.modeling import SotModel
 from models.training.setup import make_model

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from models.sot.draft import guess
+from models.sot.draft import expected, guess
 
 
 def test_an_empty_answer_is_guessed_from_the_start() -> None:
@@ -22,3 +22,17 @@ def test_nothing_is_guessed_without_a_match_or_room() -> None:
     assert guess([1, 2], [3], 4) == []
     assert guess([1, 2], [2], 4) == []
     assert guess([1, 2], [], 0) == guess([1, 2], [], -1) == []
+
+
+def test_the_first_pass_goes_on_and_ends() -> None:
+    assert [expected([1, 2, 3], [1, 2, 3][:count], 99) for count in range(4)] == [1, 2, 3, 99]
+
+
+def test_nothing_heard_is_an_end_at_once() -> None:
+    assert expected([], [], 99) == 99
+    assert expected([], [4], 99) is None
+
+
+def test_after_another_word_nothing_is_expected_until_they_meet_again() -> None:
+    assert expected([1, 2, 3], [1, 7], 99) is None
+    assert expected([1, 2, 3], [1, 7, 2], 99) == 3

@@ -146,3 +146,26 @@ def test_right_guesses_save_passes(model: SotModel, monkeypatch: pytest.MonkeyPa
     prompt = TurnPrompt(0, 0, None, (70, 71, 72, 73, 74))
     answer = generate(model, [WindowRequest(window.states, window.activity, [TurnRequest(prompt, 9)])])[0][0]
     assert (answer.tokens, answer.ended, passes) == ([70, 71, 72, 73, 74], True, [6])
+
+
+def test_full_trust_writes_the_first_pass(model: SotModel) -> None:
+    window = request(model, 40, 1, (6, 9, 9))
+    for answer, turn in zip(generate(model, [window], trust=1e6)[0], window.turns, strict=True):
+        assert tuple(answer.tokens) == turn.prompt.first_pass
+        assert answer.ended
+        assert all(logprob <= 0 for logprob in answer.logprobs)
+
+
+def test_trust_does_not_depend_on_guesses(model: SotModel) -> None:
+    windows = [request(model, 40, 1, (6, 9, 7)), request(model, 20, 2, (5, 8, 8))]
+    answers = [tokens(generate(model, windows, draft=draft, trust=1.5)) for draft in (0, 1, 8)]
+    assert answers[0] == answers[1] == answers[2]
+    assert answers[0] != tokens(generate(model, windows))
+
+
+def test_without_a_first_pass_there_is_nothing_to_trust(model: SotModel) -> None:
+    window = request(model, 40, 1, (6, 9))
+    blind = replace(
+        window, turns=[replace(turn, prompt=replace(turn.prompt, first_pass=None)) for turn in window.turns]
+    )
+    assert tokens(generate(model, [blind], trust=1e6)) == tokens(generate(model, [blind]))

@@ -133,7 +133,7 @@ def write_set(folder: Path, speakers: tuple[str, str] = ("ann", "bob"), count: i
     """A prepared set of short windows with two turns each, of which the first pass has one wrong."""
     write_description(folder, {"encoder": MODELS.encoder})
     rng = np.random.default_rng(5)
-    windows, states = [], []
+    windows, states, sounds = [], [], []
     for number in range(count):
         turns = (
             PreparedTurn(0, 16_000, 0, f"yes {number}", f"Yes {number}.", 0.2),
@@ -142,5 +142,6 @@ def write_set(folder: Path, speakers: tuple[str, str] = ("ann", "bob"), count: i
         name = f"{speakers[0]}-{number}"
         windows.append(PreparedWindow(name, "tiny", 32_000, speakers, turns, folder / "00000.safetensors"))
         states.append(torch.from_numpy(rng.standard_normal((100, ENCODER_WIDTH)).astype(np.float32)))
-    write_shard(folder, 0, windows, states)
+        sounds.append((0.1 * rng.standard_normal(32_000)).astype(np.float32))
+    write_shard(folder, 0, windows, states, sounds)
     return folder

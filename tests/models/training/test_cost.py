@@ -8,6 +8,7 @@ import numpy as np
 
 from models.asr.whisper import AsrResult
 from models.asr.words import AsrWord
+from models.decoders.cascade import CascadeDecoder
 from models.decoders.sot import SotDecoder, SotRules
 from models.training.cost import CostMeter, render
 from models.training.setup import make_model
@@ -20,7 +21,7 @@ def test_all_stages_are_measured(tmp_path: Path) -> None:
     heard = AsrResult("one", "en", (), (), -0.2, 0.0, 1.0, False, (AsrWord(" one", 0.1, 0.5, 0.9),))
     asr.transcribe = lambda clips, **_: [heard for _ in clips]  # type: ignore[method-assign]
     model = make_model(llm, tiny_recipe(), ENCODER_WIDTH).requires_grad_(False).eval()
-    decoder = SotDecoder(asr, model, llm.tokenizer, SotRules(tokens_per_s=2, spare_tokens=3))
+    decoder = SotDecoder(asr, model, llm.tokenizer, CascadeDecoder(asr), SotRules(tokens_per_s=2, spare_tokens=3))
     turns = (WindowTurn(0, 16_000, 0, "one", 0.5), WindowTurn(8_000, 24_000, 1, "two", 0.5))
     samples = np.random.default_rng(0).normal(0, 0.1, 32_000).astype(np.float32)
     costs = CostMeter(decoder).run([SimulatedWindow("w", "g", samples, ("a", "b"), turns)])

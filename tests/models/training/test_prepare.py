@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from models.decoders import build
+from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurnOutput, DecoderWord
 from models.training import prepare as module
 from models.training.errors import DataInvalid
+from models.training.first_pass import rewrite
 from models.training.prepare import PrepareJob, plan, prepare
 from models.training.recipe import Group, PrepareSettings
-from models.training.shards import read_states, read_windows, shard_path
+from models.training.shards import read_sound, read_states, read_windows, shard_path
 from models.training.simulate.clips import SAMPLE_RATE, Clip
 from models.training.simulate.conversation import Placed
 from models.training.simulate.errors import SpeakersShared
@@ -47,6 +50,7 @@ def make_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., P
     (tmp_path / "clips").mkdir()
     clips = make_clips(tmp_path / "clips", "s")
     monkeypatch.setattr(module, "load_asr", lambda *_: tiny_asr(tmp_path))
+    monkeypatch.setattr(build, "load_asr", lambda *_: tiny_asr(tmp_path))
 
     def make(out: str = "set", held_out: tuple[Path, ...] = (), **settings: object) -> PrepareJob:
         changed = dataclasses.replace(SETTINGS, **settings)  # type: ignore[arg-type]
@@ -84,6 +88,37 @@ def test_a_stopped_preparation_goes_on_to_the_same(make_job: Callable[..., Prepa
     for left, right in zip(read_windows(job.folder), read_windows(other.folder), strict=True):
         assert dataclasses.replace(left, shard=right.shard) == right
         assert torch.equal(read_states(left), read_states(right))
+
+
+def test_the_same_windows_are_heard_by_another_first_pass(make_job: Callable[..., PrepareJob], tmp_path: Path) -> None:
+    class Parrot:
+        name, max_samples = "parrot", 480_000
+
+        def decode_batch(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
+            word = DecoderWord("hello", 0, 1, 1.0)
+            return [DecoderOutput(tuple(DecoderTurnOutput((word,)) for _ in item.turns)) for item in inputs]
+
+    job, seen, again = make_job(), [], tmp_path / "again"
+    prepare(job)
+    rewrite(job.folder, again, "parrot", Parrot(), lambda done, count: seen.append((done, count)))
+    assert seen == [(1, 2), (2, 2)]
+    for old, new in zip(read_windows(job.folder), read_windows(again), strict=True):
+        assert {turn.first_pass for turn in new.turns} == {"hello"}
+        assert [turn.text for turn in new.turns] == [turn.text for turn in old.turns]
+        assert torch.equal(read_states(new), read_states(old))
+        assert np.array_equal(read_sound(new), read_sound(old))
+    rewrite(job.folder, again, "parrot", Parrot(), lambda *_: None)
+    with pytest.raises(DataInvalid, match="another recipe"):
+        rewrite(job.folder, again, "target", Parrot(), lambda *_: None)
+
+
+def test_the_sound_is_kept(make_job: Callable[..., PrepareJob]) -> None:
+    job = make_job()
+    prepare(job)
+    for window in read_windows(job.folder):
+        sound = read_sound(window)
+        assert sound.shape == (window.samples,)
+        assert 0.001 < np.abs(sound).max() <= 1.0
 
 
 def test_another_recipe_in_the_folder_is_refused(make_job: Callable[..., PrepareJob]) -> None:

@@ -16,7 +16,7 @@ SHIPPED = sorted((Path(__file__).parents[3] / "models" / "training" / "recipes")
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_shipped_recipes_are_whole(path: Path) -> None:
     recipe = load_recipe(path)
-    assert recipe.prepare.groups
+    assert recipe.prepare.groups or recipe.kind == "target"  # which learns on the windows of another
     assert all(group.settings(1).num_meetings == group.windows for group in recipe.prepare.groups)
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -146,7 +147,8 @@ def test_it_learns_to_listen(tmp_path: Path) -> None:
         PreparedWindow(text, "x", 16_000, ("ann",), (PreparedTurn(0, 16_000, 0, text, "", 0.0),), folder)
         for text in ("Aaaa.", "Bbbb.")
     ]
-    write_shard(folder, 0, windows, [pattern, pattern.roll(10, 0)])
+    silence = np.zeros(16_000, np.float32)
+    write_shard(folder, 0, windows, [pattern, pattern.roll(10, 0)], [silence, silence])
     recipe = dataclasses.replace(tiny_recipe(steps=200, validate_every=200), perturb=UNDISTURBED)
     run = trainer(recipe, folder, tmp_path / "run", folder)
     run.run(quiet)

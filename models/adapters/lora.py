@@ -1,4 +1,4 @@
-"""Adapters of the LLM while it trains, by `peft`; taken out of it for a checkpoint, and put back for a further run."""
+"""Adapters of a model while it trains, by `peft`; taken out of it for a checkpoint, and put back for a further run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = "default"
 
 
 def add_adapters(llm: PreTrainedModel, settings: LoraSettings) -> None:
-    """Put trainable adapters (float32, B = 0) beside the LLM's linear layers, in place; the rest is frozen."""
+    """Put trainable adapters (float32, B = 0) beside a model's linear layers, in place; the rest is frozen."""
     config = LoraConfig(
         r=settings.rank,
         lora_alpha=settings.alpha,  # type: ignore[arg-type]  # declared an int, but any number will do
@@ -24,14 +24,14 @@ def add_adapters(llm: PreTrainedModel, settings: LoraSettings) -> None:
         target_modules=list(settings.targets),
     )
     inject_adapter_in_model(config, llm, adapter_name=_NAME)
-    # peft gives them the LLM's type; bfloat16 would swallow the small steps of training.
+    # peft gives them the type of the model; bfloat16 would swallow the small steps of training.
     for pair in adapters_of(llm).values():
         for parameter in pair:
             parameter.data = parameter.data.float()
 
 
 def adapters_of(llm: PreTrainedModel) -> dict[str, tuple[torch.nn.Parameter, torch.nn.Parameter]]:
-    """(A, B) by the module's name in the plain LLM."""
+    """(A, B) by the module's name in the plain model."""
     return {
         name: (_weight(module.lora_A[_NAME]), _weight(module.lora_B[_NAME]))
         for name, module in llm.named_modules()
@@ -51,7 +51,7 @@ def set_adapters(llm: PreTrainedModel, values: Mapping[str, tuple[torch.Tensor, 
     """Start from adapters that were trained before. Raises BadCheckpoint where they do not fit."""
     own = adapters_of(llm)
     if set(own) != set(values):
-        raise BadCheckpoint(f"adapters do not fit the LLM: {sorted(set(own) ^ set(values))[:5]}")
+        raise BadCheckpoint(f"adapters do not fit the model: {sorted(set(own) ^ set(values))[:5]}")
     for name, pair in values.items():
         for parameter, value in zip(own[name], pair, strict=True):
             if parameter.shape != value.shape:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
+from models.adapters.lora import adapters_of, set_adapters
 from models.errors import BadCheckpoint
-from models.sot.adapters import adapters_of, set_adapters
 from models.training.setup import make_model
 from tests.models.sot.test_modeling import window
 from tests.models.sot.tiny import ENCODER_WIDTH, tiny_llm, tiny_recipe
