@@ -38,7 +38,7 @@ class LiveRules:
 
     step_samples: int = SAMPLE_RATE // 2
     reach_samples: int = 4 * SAMPLE_RATE
-    right_samples: int = 5 * SAMPLE_RATE // 4
+    right_samples: int = 3 * SAMPLE_RATE // 2
     undecided_samples: int = 3 * SAMPLE_RATE
     edge_samples: int = SAMPLE_RATE // 2
     turns: TurnRules = field(default_factory=lambda: TurnRules(max_samples=10 * SAMPLE_RATE))
