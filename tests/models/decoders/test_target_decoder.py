@@ -108,6 +108,15 @@ def test_a_word_in_a_turn_that_was_not_asked_is_dropped(decoder_of: Make) -> Non
     assert [word.text for word in output.turns[0].words] == ["mine"]
 
 
+def test_what_the_speaker_said_just_before_is_heard_too(decoder_of: Make) -> None:
+    before, asked = replace(A1, ask=False), DecoderTurn(2 * RATE, 3 * RATE, 5)
+    far = DecoderTurn(0, 1_600, 5, ask=False)
+    decoder, whisper = decoder_of(say(("old", 0.4, 0.8), ("new", 1.5, 1.9)))
+    output = decoder.decode_batch([window(6, far, before, asked)])[0]
+    assert len(whisper.clips[0].samples) == 2 * RATE + 2 * MARGIN
+    assert [[word.text for word in turn.words] for turn in output.turns] == [["new"]]
+
+
 def test_silence_is_nothing_written(decoder_of: Make) -> None:
     decoder, _ = decoder_of(replace(say(("thanks", 0.4, 0.8)), no_speech_prob=0.9, avg_logprob=-1.5))
     turn = decoder.decode_batch([window(6, A1)])[0].turns[0]
