@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.asr.whisper import AsrResult
 from models.decoders.assign import assign
-from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput
+from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
 from models.decoders.cascade import MAX_SAMPLES, NO_SPEECH, REPETITION, TRUNCATED, heard_words, prompt_of, same_requests
 from models.decoders.repetition import first_repetition
 from models.target.whisper import TargetClip, TargetWhisper
@@ -154,10 +154,17 @@ class TargetDecoder:
         places = assign([(word.start, word.end) for word in words], spans, self._rules.reach_samples)
         return [
             DecoderTurnOutput(
-                tuple(word for word, place in zip(words, places, strict=True) if place == number), frozenset(flags)
+                tuple(_within(word, turn) for word, place in zip(words, places, strict=True) if place == number),
+                frozenset(flags),
             )
-            for number in range(len(part.turns))
+            for number, turn in enumerate(part.turns)
         ]
+
+
+def _within(word: DecoderWord, turn: DecoderTurn) -> DecoderWord:
+    """A word cut to its turn: Whisper lets the first one begin, and the last one end, in the silence around."""
+    start, end = max(word.start, turn.start), min(word.end, turn.end)
+    return replace(word, start=start, end=end) if start < end else word
 
 
 def _spans(turns: Sequence[DecoderTurn], start: int) -> tuple[tuple[int, int], ...]:
