@@ -87,9 +87,13 @@ class LiveBlocks:
 
     def peek(self) -> Plan | None:
         """What to decode so that turns that go on become final up to a word; None when it is not time for any."""
-        if not self._ripe():
+        if not self._ripe(0):
             return None
         return self._continued.reach_back(self._planner.peek(self._preview(), self._end))
+
+    def soon(self) -> bool:
+        """Whether the next window will most likely make part of a turn final, and show what is left of it."""
+        return bool(self._ripe(self._step))
 
     def show(self, end: int) -> Plan | None:
         """What to decode to show open turns, with the sound that ends at `end`; None without any."""
@@ -147,13 +151,13 @@ class LiveBlocks:
         """Turns that are not final, as they look now, of the tracker's speakers."""
         return self._turns.preview(self._timeline.tentative())
 
-    def _ripe(self) -> list[Turn]:
-        """Turns that go on of which a part may be final."""
+    def _ripe(self, ahead: int) -> list[Turn]:
+        """Turns that go on of which a part may be final, if they go on, once so much more sound has come."""
         rules, waiting = self._rules.commit, self._turns.waiting()
         return [
             turn
-            for turn in self._turns.ripe(rules.open_samples)
-            if turn.end - turn.start >= rules.together_samples
+            for turn in self._turns.ripe(rules.open_samples - ahead)
+            if turn.end - turn.start >= rules.together_samples - ahead
             or not any(it.speaker != turn.speaker and it.start < turn.end and turn.start < it.end for it in waiting)
         ]
 
@@ -171,7 +175,7 @@ class LiveBlocks:
     def commit(self, decoded: Decoded) -> tuple[list[Segment], tuple[Segment, ...]]:
         """Segments that the answer to a `peek` completes, and what is left of it, as `tentative` gives it."""
         frontier, final, left = self._frontier(), list[DecodedTurn](), list[DecodedTurn]()
-        ripe = {turn.speaker: turn.start for turn in self._ripe()}
+        ripe = {turn.speaker: turn.start for turn in self._ripe(0)}
         for turn in self._fresh(decoded).turns:
             begin = ripe.get(turn.turn.speaker)
             parts = self._continued.divide(turn, frontier) if begin == turn.turn.start else None

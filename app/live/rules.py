@@ -38,7 +38,7 @@ class LiveRules:
 
     step_samples: int = SAMPLE_RATE // 2
     reach_samples: int = 4 * SAMPLE_RATE
-    right_samples: int = SAMPLE_RATE
+    right_samples: int = 5 * SAMPLE_RATE // 4
     undecided_samples: int = 3 * SAMPLE_RATE
     edge_samples: int = SAMPLE_RATE // 2
     turns: TurnRules = field(default_factory=lambda: TurnRules(max_samples=10 * SAMPLE_RATE))
@@ -49,7 +49,7 @@ class LiveRules:
     reviser: ReviserRules = field(default_factory=ReviserRules)
     stitch: StitchRules = field(default_factory=StitchRules)
     margin_samples: int = 8_000
-    before_samples: int = 3 * SAMPLE_RATE
+    before_samples: int = 5 * SAMPLE_RATE
     shown_before_samples: int = 2 * SAMPLE_RATE
     max_ahead_samples: int = 30 * SAMPLE_RATE
     ack_samples: int = 5 * SAMPLE_RATE

@@ -279,8 +279,8 @@ class LiveSession:
         self._working = False
         if item.cut:
             self._tail.give(())
-        elif self._items.empty() and not shown and self._options.partials:
-            self._tail.show()
+        elif self._items.empty() and not shown and self._options.partials and not self._blocks.soon():
+            self._tail.show()  # not shortly before a part of it is final: that would have to wait
 
     async def _revise(self, position: int) -> None:
         revision = await asyncio.to_thread(self._blocks.revise, position)

@@ -15,7 +15,7 @@ turn by
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.decoders.assign import assign
@@ -122,7 +122,8 @@ class CascadeDecoder:
             own = {id(turn): draft for turn, draft in zip((t for t in item.turns if t.ask), drafts, strict=True)}
             for word, place in zip(words, places, strict=True):
                 if place is not None and id(item.turns[place]) in own:
-                    own[id(item.turns[place])].words.append(word)
+                    turn = item.turns[place]
+                    own[id(turn)].words.append(_held(word, turn, self._rules.margin_samples))
         for draft in drafts:
             seconds = (draft.turn.end - draft.turn.start) / SAMPLE_RATE
             draft.again = draft.lost or len(draft.words) < self._rules.thin_words_per_s * seconds
@@ -178,6 +179,14 @@ class CascadeDecoder:
 
     def _silent(self, result: AsrResult) -> bool:
         return result.no_speech_prob > self._rules.no_speech_prob and result.avg_logprob < self._rules.no_speech_logprob
+
+
+def _held(word: DecoderWord, turn: DecoderTurn, margin: int) -> DecoderWord:
+    """A word beside a pause, which the alignment stretches over the pause, is held to its turn and a margin: what lies
+    further outside is taken for somebody else's."""
+    if word.end <= turn.start or word.start >= turn.end:
+        return word
+    return replace(word, start=max(word.start, turn.start - margin), end=min(word.end, turn.end + margin))
 
 
 def same_requests(inputs: Sequence[DecoderInput]) -> list[list[int]]:

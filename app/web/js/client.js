@@ -314,15 +314,21 @@ export class LiveClient extends EventTarget {
   async _ask(failures) {
     const refusal = await this._explain();
     if (this.state !== "lost" || this._failures !== failures) return;
+    const before = this._refusal;
     this._refusal = refusal;
-    if (refusal?.retry_in_s && this._pending.retry !== undefined) this._retryIn(refusal.retry_in_s * 1000);
-    if (refusal) this._become("lost", this._standing());
+    if (!refusal && !before) return;
+    if (this._pending.retry !== undefined) this._retryIn(this._waitNow());
+    this._become("lost", this._standing());
+  }
+
+  _waitNow() {
+    return (this._refusal?.retry_in_s ?? 0) * 1000 || waitBefore(this._failures, this._rules, this._timers.random);
   }
 
   _lost(reason, failures = this._failures) {
     this._drop();
     this._failures = failures + 1;
-    this._retryIn(waitBefore(this._failures, this._rules, this._timers.random));
+    this._retryIn(this._waitNow());
     const standing = this._standing();
     this._become("lost", { ...standing, reason: reason || standing.reason || "" });
   }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -128,3 +128,13 @@ def test_languages_and_prompts_do_not_mix() -> None:
         (2, "de", None),
         (1, "en", "Kubernetes."),
     ]
+
+
+def test_a_word_stretched_over_a_pause_is_held_to_its_turn() -> None:
+    """What stands first behind a pause begins there, not where the last word ended."""
+    words = [("27", 0.3, 1.4), ("But", 1.4, 3.9), ("we", 3.9, 4.1)]
+    answer = heard("", 0.0)
+    said = tuple(AsrWord(f" {text}", start, end, 0.9) for text, start, end in words)
+    asr = FakeAsr(lambda _: replace(answer, text="27 But we", words=said))
+    (output,) = CascadeDecoder(asr).decode_batch([window(turn(0.3, 1.4, 0, ask=False), turn(3.4, 6.0, 0))])
+    assert [(word.text, word.start / 16_000) for word in output.turns[0].words] == [("But", 3.1), ("we", 3.9)]
