@@ -11,11 +11,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from models.asr.whisper import AsrResult
 from models.decoders.assign import assign
-from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput
+from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
 from models.decoders.cascade import MAX_SAMPLES, NO_SPEECH, REPETITION, TRUNCATED, heard_words, prompt_of, same_requests
 from models.decoders.repetition import first_repetition
 from models.target.whisper import TargetClip, TargetWhisper
@@ -106,10 +106,10 @@ class TargetDecoder:
 
     def _parts(self, number: int, item: DecoderInput) -> list[_Part]:
         parts = []
-        for asked in self._stretches(item):
-            speaker = asked[0].speaker
-            start = max(0, min(turn.start for turn in asked) - self._rules.margin_samples)
-            end = min(len(item.samples), max(turn.end for turn in asked) + self._rules.margin_samples)
+        for turns in self._stretches(item):
+            speaker = turns[0].speaker
+            start = max(0, min(turn.start for turn in turns) - self._rules.margin_samples)
+            end = min(len(item.samples), max(turn.end for turn in turns) + self._rules.margin_samples)
             if end <= start:  # beyond the window: nothing to hear
                 continue
             near = [turn for turn in item.turns if turn.start < end and turn.end > start]
@@ -120,17 +120,23 @@ class TargetDecoder:
         return parts
 
     def _stretches(self, item: DecoderInput) -> list[list[DecoderTurn]]:
-        """The asked turns that are heard together: one speaker's, without long pauses between them."""
+        """The turns that are heard together: one speaker's, without long pauses between them, the last one asked.
+
+        Those that are not asked are what was said before: with them in its ears Whisper mistakes fewer words.
+        """
         stretches: list[list[DecoderTurn]] = []
         for speaker in dict.fromkeys(turn.speaker for turn in item.turns if turn.ask):
-            end = None
+            groups: list[list[DecoderTurn]] = []
             for turn in item.turns:
-                if not turn.ask or turn.speaker != speaker:
+                if turn.speaker != speaker:
                     continue
-                if end is None or turn.start - end > self._rules.pause_samples:
-                    stretches.append([])
-                stretches[-1].append(turn)
-                end = max(end or 0, turn.end)
+                if not groups or turn.start - max(t.end for t in groups[-1]) > self._rules.pause_samples:
+                    groups.append([])
+                groups[-1].append(turn)
+            for group in groups:
+                asked = [place for place, turn in enumerate(group) if turn.ask]
+                if asked:
+                    stretches.append(group[: asked[-1] + 1])
         return stretches
 
     def _turns(self, part: _Part, result: AsrResult) -> list[DecoderTurnOutput]:
@@ -148,10 +154,17 @@ class TargetDecoder:
         places = assign([(word.start, word.end) for word in words], spans, self._rules.reach_samples)
         return [
             DecoderTurnOutput(
-                tuple(word for word, place in zip(words, places, strict=True) if place == number), frozenset(flags)
+                tuple(_within(word, turn) for word, place in zip(words, places, strict=True) if place == number),
+                frozenset(flags),
             )
-            for number in range(len(part.turns))
+            for number, turn in enumerate(part.turns)
         ]
+
+
+def _within(word: DecoderWord, turn: DecoderTurn) -> DecoderWord:
+    """A word cut to its turn: Whisper lets the first one begin, and the last one end, in the silence around."""
+    start, end = max(word.start, turn.start), min(word.end, turn.end)
+    return replace(word, start=start, end=end) if start < end else word
 
 
 def _spans(turns: Sequence[DecoderTurn], start: int) -> tuple[tuple[int, int], ...]:

@@ -92,6 +92,17 @@ def test_words_go_to_the_speakers_turn_that_they_lie_in(decoder_of: Make) -> Non
     assert turns[0].words[0].start == RATE - MARGIN + round(0.4 * RATE)
 
 
+def test_a_word_is_cut_to_its_turn(decoder_of: Make) -> None:
+    decoder, _ = decoder_of(say(("one", 0.0, 0.7), ("two", 0.9, 1.6), ("late", 1.45, 1.6)))
+    words = decoder.decode_batch([window(6, A1)])[0].turns[0].words
+    start = RATE - MARGIN
+    assert [(word.start, word.end) for word in words] == [
+        (RATE, start + 11_200),
+        (start + 14_400, 2 * RATE),
+        (start + 23_200, start + 25_600),
+    ]
+
+
 def test_turns_that_are_not_asked_are_heard_but_not_answered(decoder_of: Make) -> None:
     decoder, whisper = decoder_of(say(("one", 0.4, 0.8)))
     output = decoder.decode_batch([window(6, A1, replace(B, ask=False), replace(A2, ask=False))])[0]
@@ -106,6 +117,15 @@ def test_a_word_in_a_turn_that_was_not_asked_is_dropped(decoder_of: Make) -> Non
     output = decoder.decode_batch([window(6, A1, near)])[0]
     assert len(whisper.clips[0].target) == 2
     assert [word.text for word in output.turns[0].words] == ["mine"]
+
+
+def test_what_the_speaker_said_just_before_is_heard_too(decoder_of: Make) -> None:
+    before, asked = replace(A1, ask=False), DecoderTurn(2 * RATE, 3 * RATE, 5)
+    far = DecoderTurn(0, 1_600, 5, ask=False)
+    decoder, whisper = decoder_of(say(("old", 0.4, 0.8), ("new", 1.5, 1.9)))
+    output = decoder.decode_batch([window(6, far, before, asked)])[0]
+    assert len(whisper.clips[0].samples) == 2 * RATE + 2 * MARGIN
+    assert [[word.text for word in turn.words] for turn in output.turns] == [["new"]]
 
 
 def test_silence_is_nothing_written(decoder_of: Make) -> None:
