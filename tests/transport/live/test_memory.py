@@ -122,6 +122,7 @@ def test_memory_is_flat_after_ten_minutes(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_memory_is_flat_over_a_working_day(tmp_path):
     grown, count, speakers = measured(tmp_path, 8 * 60)
     print(f"grown by {grown / 1e6:.2f} MB from minute 10 to 480; {speakers} speakers' numbers; {count}")  # noqa: T201
