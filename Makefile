@@ -32,11 +32,12 @@ test: $(DEV) models ## all tests but the slow ones, real weights included
 	@.ci/system-packages
 	@$(PY) -m pytest $(PYTEST_ARGS)
 
-lint: $(DEV) ## style, types, layers, sizes
+lint: $(DEV) ## style, types, layers, dangerous calls, sizes
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
+	@$(PY) -m bandit -q -c pyproject.toml -r app models deploy
 	@$(PY) -m pytest -q tests/test_sizes.py
 
 sbom: $(DEV) ## sbom.cdx.json, the CycloneDX bill of materials of what is installed

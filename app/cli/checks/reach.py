@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ipaddress
 from collections.abc import Iterator
 
 import httpx2
@@ -53,7 +55,11 @@ def _port(host: str, port: int, name: str, variable: str) -> Finding:
 
 
 def _is_ours(host: str, port: int) -> bool:
-    name = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)
+    name = f"[{host}]" if ":" in host else host
+    with contextlib.suppress(ValueError):  # a name is no address
+        address = ipaddress.ip_address(host)
+        if address.is_unspecified:  # every address of this machine: ask one of them
+            name = "127.0.0.1" if address.version == 4 else "[::1]"
     try:
         answer = httpx2.get(f"http://{name}:{port}/healthz", timeout=_TIMEOUT_S)
         return answer.status_code == 200 and answer.json().get("status") == "ok"
