@@ -69,7 +69,7 @@ class WireTurn(_Wire):
 class WireTranscript(_Wire):
     """The whole file. All times are seconds from the start of the recording."""
 
-    schema_version: Literal[1]
+    schema_version: Annotated[int, Field(strict=True, ge=SCHEMA_VERSION, le=SCHEMA_VERSION)]
     duration_s: _Seconds
     language: str | None
     warnings: list[str]

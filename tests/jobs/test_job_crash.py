@@ -34,7 +34,8 @@ def crash(site: Site, recordings, workers: int, kills: int, total: int) -> tuple
     seen = []
     for _ in range(kills):
         goal = len(site.computations()) + chance.randint(1, max(1, int(1.4 * total / kills)))
-        site.until(lambda goal=goal: len(site.computations()) >= goal, 120)
+        # A goal may lie beyond the end of the work.
+        site.until(lambda goal=goal: len(site.computations()) >= goal or all(site.state(job).over for job in jobs), 120)
         time.sleep(chance.uniform(0, 0.05))
         victim = chance.randrange(workers)
         kill(running[victim])

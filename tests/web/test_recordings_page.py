@@ -61,7 +61,9 @@ def test_cancel_reaches_the_server(tab, fake):
 def test_a_word_that_is_clicked_is_heard(tab):
     read(tab)
     tab.click(".word:nth-child(3)")
-    tab.wait("!document.getElementById('audio').paused && document.getElementById('audio').currentTime >= 1.1")
+    tab.wait(
+        "document.getElementById('audio').played.length > 0 && document.getElementById('audio').currentTime >= 1.1"
+    )
     tab.wait("!!document.querySelector('.word.playing')")
     assert tab.console == []
 
