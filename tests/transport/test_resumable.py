@@ -169,10 +169,17 @@ def test_what_the_server_can_is_told_without_a_version(url):
 
 
 def test_another_version_is_refused_and_ours_is_named(url):
-    for headers in ({}, {"Tus-Resumable": "0.2.2"}):
+    for headers in ({}, {"Tus-Resumable": "0.2.2"}, {"Tus-Resumable": ""}):
         refused = httpx2.post(f"{url}/v1/uploads", headers={"Upload-Length": "1", **headers})
         assert code(refused) == (412, "tus_version_unsupported")
         assert (refused.headers["tus-version"], refused.headers["tus-resumable"]) == ("1.0.0", "1.0.0")
+
+
+def test_to_look_at_an_upload_no_version_is_needed_but_a_wrong_one_is_refused(http, url):
+    place = f"{url}{urlsplit(begin(http, 3)).path}"
+    assert httpx2.get(place).status_code == 200
+    for wrong in ("", "0.2.2"):
+        assert code(httpx2.get(place, headers={"Tus-Resumable": wrong})) == (412, "tus_version_unsupported")
 
 
 @pytest.mark.parametrize(

@@ -46,7 +46,8 @@ def check_version(request: Request, tus_resumable: Version = "") -> None:
     Every answer from here on names the version. Raises HttpProblem.
     """
     always_send(request, {**_SAID, "Tus-Version": VERSION})
-    if tus_resumable != VERSION and (tus_resumable or request.method != "GET"):
+    said_none = "Tus-Resumable" not in request.headers
+    if tus_resumable != VERSION and not (said_none and request.method == "GET"):
         raise HttpProblem(
             HTTPStatus.PRECONDITION_FAILED,
             "tus_version_unsupported",

@@ -16,7 +16,7 @@ from tests.transport.server import wav
 
 KNOWN = json.loads(os.environ.get("CONTRACT_IDS", "{}"))
 """Name of a path's parameter -> ids that exist."""
-_LISTS = ("hotwords", "known_speakers", "events", "hotwords[]")
+_LISTS = ("hotwords", "known_speakers", "events", "hotwords[]", "keywords[]", "languages[]")
 _OWN_KEY = os.environ.get("CONTRACT_KEY_ID", "")
 
 # A form's file is sound that can be read in three of four.
@@ -48,6 +48,10 @@ def filter_case(context, case):
         return False
     if any(name.lower() == "x-schemathesis-unknown-property" for name in case.headers or ()):
         return False  # anybody may send any header
-    # In a form a list of one is written as its item.
+    # In a form a list of one is written as its item, and whatever it holds as text.
     form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
-    return not (form and any(not isinstance(case.body.get(name, []), list) for name in _LISTS))
+    return not (form and any(not _is_texts(case.body.get(name, [])) for name in _LISTS))
+
+
+def _is_texts(value):
+    return isinstance(value, list) and all(isinstance(item, str) for item in value)
