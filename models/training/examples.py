@@ -71,7 +71,7 @@ class Examples:
         if rng.random() < perturb.free:
             return self.make_free(index)
         slots = self._slots(window, perturb is not UNDISTURBED, rng)
-        spans = [self._span(turn, window.samples, perturb, rng) for turn in window.turns]
+        spans = [moved(turn, window.samples, perturb.jitter_samples, rng) for turn in window.turns]
         ids: list[int] = []
         labels: list[int] = []
         order = sorted(range(len(spans)), key=lambda i: (spans[i][0], window.turns[i].speaker))
@@ -135,13 +135,6 @@ class Examples:
         few = count <= _FEW_SLOTS and rng.random() < _FEW_SHARE
         return [int(slot) for slot in rng.permutation(_FEW_SLOTS if few else self._layout.slots)[:count]]
 
-    def _span(
-        self, turn: PreparedTurn, samples: int, perturb: PerturbSettings, rng: np.random.Generator
-    ) -> tuple[int, int]:
-        moved = rng.normal(0.0, perturb.jitter_samples, 2) if perturb.jitter_samples > 0 else np.zeros(2)
-        start = min(max(0, round(turn.start + moved[0])), samples - _MIN_TURN_SAMPLES)
-        return start, min(max(start + _MIN_TURN_SAMPLES, round(turn.end + moved[1])), samples)
-
     def _prompt(
         self,
         window: PreparedWindow,
@@ -160,3 +153,10 @@ class Examples:
         given = None if rng.random() < perturb.drop_text else self.tokens(text)
         step = self._config.step_samples
         return TurnPrompt(slot, start // step, -(-end // step), given)
+
+
+def moved(turn: PreparedTurn, samples: int, jitter: float, rng: np.random.Generator) -> tuple[int, int]:
+    """[start, end) of a turn in a window of so many samples, its borders moved at random by `jitter` (deviation)."""
+    by = rng.normal(0.0, jitter, 2) if jitter > 0 else np.zeros(2)
+    start = min(max(0, round(turn.start + by[0])), samples - _MIN_TURN_SAMPLES)
+    return start, min(max(start + _MIN_TURN_SAMPLES, round(turn.end + by[1])), samples)

@@ -19,12 +19,11 @@ from models.asr.features import CHUNK_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, Lo
 from models.asr.tokens import WhisperTokens
 from models.target.masks import stno
 from models.target.training import IGNORED, TargetBatch
-from models.training.examples import UNDISTURBED
+from models.training.examples import UNDISTURBED, moved
 from models.training.recipe import PerturbSettings
-from models.training.shards import PreparedTurn, PreparedWindow, read_sound
+from models.training.shards import PreparedWindow, read_sound
 from models.training.style import learn_case, restore
 
-_LEAST_TURN = 1_600
 _MARGIN = 4_800
 _MARGINS = (1_600, 8_000)
 # Silence behind the longest clip of a batch. Decoding has 4 s; less is cheaper, and all the same to what is learned.
@@ -97,7 +96,7 @@ class TargetExamples:
         sound = read_sound(part.window)
         target, others = [], []
         for turn in part.window.turns:
-            span = _moved(turn, len(sound), perturb.jitter_samples, rng)
+            span = moved(turn, len(sound), perturb.jitter_samples, rng)
             if turn.speaker == part.speaker:
                 target.append(span)
             elif rng.random() >= perturb.drop_other:
@@ -137,9 +136,3 @@ class TargetExamples:
         written = tokens.encode(" " + text)[:_MOST_TOKENS] if text else []
         labels = [IGNORED] * (len(prompt) - 1) + [*written, tokens.end]
         return torch.tensor(prompt + written, dtype=torch.long), torch.tensor(labels, dtype=torch.long)
-
-
-def _moved(turn: PreparedTurn, samples: int, jitter: float, rng: np.random.Generator) -> tuple[int, int]:
-    moved = rng.normal(0.0, jitter, 2) if jitter > 0 else np.zeros(2)
-    start = min(max(0, round(turn.start + moved[0])), samples - _LEAST_TURN)
-    return start, min(max(start + _LEAST_TURN, round(turn.end + moved[1])), samples)
