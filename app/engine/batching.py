@@ -67,7 +67,7 @@ class LaneStats:
 
 @dataclass(slots=True, eq=False)
 class _Item(Generic[Req, Res]):
-    """A request that waits. entered_s, due: when it came and when it stops waiting for company, by the device's clock"""
+    """A request that waits. entered_s, due: when it came, and until when it waits for company, by the device's clock"""
 
     request: Req
     group: Hashable
