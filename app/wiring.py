@@ -57,6 +57,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
             max_decode_batch=engine.max_decode_batch,
             max_wait_ms=engine.max_wait_ms,
             max_waiting=engine.max_waiting,
+            patience_s=engine.patience_s,
         ),
     )
 
