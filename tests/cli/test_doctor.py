@@ -19,7 +19,7 @@ from app.engine.infer_app import create_infer_app
 from app.engine.infer_rules import InferRules
 from app.store import migrate, open_database
 from tests.engine.fake_worker import fake_engine
-from tests.running import running
+from tests.running import free_port, running
 from tests.transport.server import wait_until
 
 
@@ -202,8 +202,3 @@ def test_decoders_are_looked_for(monkeypatch):
     assert codecs.missing_decoders() == ()
     monkeypatch.setattr(codecs, "NEEDED", ("opus", "telepathy"))
     assert codecs.missing_decoders() == ("telepathy",)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
