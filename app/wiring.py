@@ -14,6 +14,7 @@ from app.engine.settings import EngineSettings, HttpSettings, WorkerSettings
 from app.jobs.blobs import Blobs
 from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
+from app.jobs.room import QueueRules
 from app.jobs.runner import RunRules
 from app.jobs.store import Store, open_store
 from app.jobs.uploads import UploadRules
@@ -118,7 +119,7 @@ def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     except BaseException:
         database.close()
         raise
-    return open_store(database, blobs)
+    return open_store(database, blobs, QueueRules(settings.jobs.max_queued, settings.jobs.max_queued_per_tenant))
 
 
 def webhook_rules(settings: Settings) -> WebhookRules:
