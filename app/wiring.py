@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from app.access import AccessRules
@@ -57,6 +58,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
             max_decode_batch=engine.max_decode_batch,
             max_wait_ms=engine.max_wait_ms,
             max_waiting=engine.max_waiting,
+            patience_s=engine.patience_s,
         ),
     )
 
@@ -114,12 +116,12 @@ def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     database = open_database(store_url(settings), pool_size=settings.store.pool_size)
     if observer is not None:
         database.observer = observer
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(database.close)
         (migrate if settings.store.auto_migrate else check_schema)(database)
-    except BaseException:
-        database.close()
-        raise
-    return open_store(database, blobs, QueueRules(settings.jobs.max_queued, settings.jobs.max_queued_per_tenant))
+        store = open_store(database, blobs, QueueRules(settings.jobs.max_queued, settings.jobs.max_queued_per_tenant))
+        unless_done.pop_all()
+    return store
 
 
 def webhook_rules(settings: Settings) -> WebhookRules:

@@ -13,6 +13,7 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from app.context import working_for
@@ -217,15 +218,13 @@ class LiveHub:
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
         span = self.observer.span("live session", {"crosstalk.session_id": record.id})
         with working_for(session_id=record.id), span.current():
-            session = self._open_session(options, snapshot)
-            await session.__aenter__()
-            room = Room(session, record, self.store, self.limits, self.observer)
-            try:
+            async with AsyncExitStack() as unless_done:
+                unless_done.callback(span.end)
+                session = self._open_session(options, snapshot)
+                await unless_done.enter_async_context(session)
+                room = Room(session, record, self.store, self.limits, self.observer)
                 await room.restore()
-            except BaseException:
-                span.end()
-                await session.aclose()
-                raise
+                unless_done.pop_all()
             self._rooms[record.id] = room
             task = asyncio.create_task(self._live(room, span), name=f"live-{record.id}")
         self._tasks.add(task)
