@@ -186,6 +186,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     live = settings.live
     return LiveLimits(
         max_sessions=live.max_sessions,
+        max_viewers=live.max_viewers,
         max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,
@@ -198,4 +199,5 @@ def live_limits(settings: Settings) -> LiveLimits:
         drain_s=live.drain_s,
         keep_s=live.keep_s,
         share_ttl_s=settings.access.share_ttl_s,
+        retry_after_s=settings.server.retry_after_s,
     )
