@@ -23,6 +23,7 @@ from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
 from app.observers import Observer, Span, Unobserved
 from app.options import hotwords, language_code, speaker_count
+from app.transport.live.audience import Audience
 from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
 from app.transport.live.limits import LiveLimits
@@ -69,6 +70,7 @@ class LiveHub:
         self._open_session = open_session
         self._voices = voices or no_voices
         self.guests = Guests()
+        self.audience = Audience(limits.max_viewers)
         self.store = store
         self.limits = limits
         self._rooms: dict[str, Room] = {}
