@@ -13,6 +13,7 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, Self, get_args
 
@@ -263,12 +264,11 @@ class HttpEngine:
 
 async def open_http(rules: HttpRules) -> HttpEngine:
     """The engine over the workers of `rules`, once a first one is found. Raises SetupError, ModelUnavailable."""
-    engine = HttpEngine(rules)
-    try:
-        return await engine.start()
-    except BaseException:
-        await engine.aclose()
-        raise
+    async with AsyncExitStack() as unless_done:
+        engine = await unless_done.enter_async_context(aclosing(HttpEngine(rules)))
+        await engine.start()
+        unless_done.pop_all()
+    return engine
 
 
 def _problem(answer: httpx2.Response) -> tuple[str, str, str | None]:
