@@ -161,8 +161,9 @@ class _Run:
         """The worker with the fewest inside; equal ones take turns."""
         count = len(self._workers)
         self._turn = (self._turn + 1) % count
-        turns = (*range(self._turn, count), *range(self._turn))
-        return min(turns, key=lambda which: self._workers[which].inside)
+        turns = [*range(self._turn, count), *range(self._turn)]
+        inside = [self._workers[which].inside for which in turns]
+        return turns[inside.index(min(inside))]
 
     def _begin(self, now_s: float, which: int) -> None:
         """Start the next batch of a worker whose device is free, or come back when one is due."""
