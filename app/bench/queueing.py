@@ -114,7 +114,7 @@ class _Run:
         self._numbers = itertools.count()
         self._events: list[tuple[float, int, tuple[str, int, int]]] = []
         self._workers = [_Worker([deque() for _ in pool.lanes]) for _ in range(pool.workers)]
-        self._turn = 0
+        self._turn: int = 0
 
     def run(self) -> Served:
         for number, lane in enumerate(self._pool.lanes):
@@ -161,9 +161,12 @@ class _Run:
         """The worker with the fewest inside; equal ones take turns."""
         count = len(self._workers)
         self._turn = (self._turn + 1) % count
-        turns = [*range(self._turn, count), *range(self._turn)]
-        inside = [self._workers[which].inside for which in turns]
-        return turns[inside.index(min(inside))]
+        best = self._turn
+        for step in range(1, count):
+            which = (self._turn + step) % count
+            if self._workers[which].inside < self._workers[best].inside:
+                best = which
+        return best
 
     def _begin(self, now_s: float, which: int) -> None:
         """Start the next batch of a worker whose device is free, or come back when one is due."""
