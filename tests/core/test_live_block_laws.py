@@ -22,7 +22,18 @@ from app.core.state import BadState, State
 from app.core.stitch import StitchRules
 from app.core.timeline import Timeline
 from app.core.turns import TurnFinder, TurnRules
-from app.core.types import Activity, Decoded, Frames, Labelled, Segment, SpeakerCount, Turn, VoiceRun, Window
+from app.core.types import (
+    Activity,
+    Decoded,
+    Frames,
+    Labelled,
+    LocalDiarization,
+    Segment,
+    SpeakerCount,
+    Turn,
+    VoiceRun,
+    Window,
+)
 from tests.core.laws import check_closes, check_order, run
 from tests.core.strategies import (
     GRID,
@@ -311,27 +322,41 @@ class TestLiveStitcher:
 
 
 @st.composite
-def hearings(draw: st.DrawFn) -> list[tuple[VoiceRun, int, int]]:
-    """(run, speaker heard live, window): two or three people, sometimes taken for one another."""
+def hearings(draw: st.DrawFn) -> list[tuple[VoiceRun, int]]:
+    """(run, speaker heard live): two or three people, sometimes taken for one another."""
     people = voices(np.random.default_rng(draw(seeds)), 3)
     heard, at = [], 0
-    for window in range(draw(st.integers(0, 60))):
+    for _ in range(draw(st.integers(0, 60))):
         person = draw(st.integers(0, 2))
         length = draw(st.integers(10_000, 60_000))
         speaker = person if draw(st.integers(0, 5)) else draw(st.integers(0, 4))
-        heard.append((VoiceRun(0, at, at + length, people[person]), speaker, window))
+        heard.append((VoiceRun(draw(st.integers(0, 2)), at, at + length, people[person]), speaker))
         at += length
     return heard
+
+
+def window_of(heard: list[VoiceRun], number: int) -> LocalDiarization:
+    """The window in which the run of that number is heard last: it sees the runs of some ten seconds before."""
+    run_ = heard[number]
+    start = max(0, run_.end - 160_000) // GRID.step * GRID.step
+    activity = np.zeros((-(-(run_.end - start) // GRID.step), 3), dtype=np.float32)
+    for it in heard[: number + 1]:
+        first = max(0, (it.start - start) // GRID.step)
+        activity[first : max(0, (it.end - start) // GRID.step), it.local_speaker] = 1.0
+    return LocalDiarization(start, run_.end, activity, (run_,))
 
 
 class TestReviser:
     rules = ReviserRules(every_samples=200_000, max_cells=20, max_segments=30)
 
-    def follow(self, reviser: Reviser, heard: list[tuple[VoiceRun, int, int]], first: int = 0) -> list[str]:
-        """Every change, as text."""
-        changes = []
-        for number, (run_, speaker, window) in enumerate(heard, first):
-            reviser.hear(run_, speaker, window)
+    def make(self) -> Reviser:
+        return Reviser(GRID, SpeakerCount(), self.rules)
+
+    def follow(self, reviser: Reviser, heard: list[tuple[VoiceRun, int]], first: int = 0) -> list[str]:
+        """Every change of what is heard from the number `first` on, as text."""
+        changes, runs = [], [run_ for run_, _ in heard]
+        for number, (run_, speaker) in enumerate(heard[first:], first):
+            reviser.hear(run_, speaker, window_of(runs, number))
             reviser.note(Segment(f"seg_{number}", speaker, run_.start, run_.end, ()))
             if reviser.due(run_.end):
                 change = reviser.look(run_.end)
@@ -342,30 +367,43 @@ class TestReviser:
 
     @given(hearings(), st.integers(0, 60))
     @settings(deadline=None, max_examples=40)
-    def test_it_can_be_resumed_and_stays_small(self, heard: list[tuple[VoiceRun, int, int]], place: int) -> None:
+    def test_it_can_be_resumed_and_stays_small(self, heard: list[tuple[VoiceRun, int]], place: int) -> None:
         place %= len(heard) + 1
-        whole = Reviser(SpeakerCount(), self.rules)
+        whole = self.make()
         before = self.follow(whole, heard[:place])
         state = written(whole.dump())
         assert len(state["cells"]) <= self.rules.max_cells
         assert len(state["segments"]) <= self.rules.max_segments
-        heir = Reviser(SpeakerCount(), self.rules)
+        heir = self.make()
         heir.restore(state)
         assert written(heir.dump()) == state
-        assert self.follow(heir, heard[place:], place) == self.follow(whole, heard[place:], place)
-        assert before == self.follow(Reviser(SpeakerCount(), self.rules), heard)[: len(before)]
+        assert self.follow(heir, heard, place) == self.follow(whole, heard, place)
+        assert before == self.follow(self.make(), heard)[: len(before)]
 
     def test_one_voice_under_two_numbers_becomes_one(self) -> None:
         person, other = voices(np.random.default_rng(3), 2)
-        heard = [
-            (VoiceRun(0, i * 40_000, i * 40_000 + 40_000, other if i % 4 == 3 else person), (0, 1, 0, 2)[i % 4], i)
-            for i in range(12)
+        runs = [
+            VoiceRun(i % 4 // 3, i * 40_000, i * 40_000 + 40_000, other if i % 4 == 3 else person) for i in range(12)
         ]
-        reviser = Reviser(SpeakerCount(), self.rules)
-        for number, (run_, speaker, window) in enumerate(heard):
-            reviser.hear(run_, speaker, window)
+        reviser = self.make()
+        for number, run_ in enumerate(runs):
+            speaker = (0, 1, 0, 2)[number % 4]
+            reviser.hear(run_, speaker, window_of(runs, number))
             reviser.note(Segment(f"seg_{number}", speaker, run_.start, run_.end, ()))
         change = reviser.look(480_000)
         assert change.merged == {1: 0}
         assert change.segments == {f"seg_{i}": 0 for i in (1, 5, 9)}
         assert reviser.look(960_000).segments == {}
+
+    @pytest.mark.parametrize("told_apart", [True, False])
+    def test_two_that_a_window_told_apart_never_become_one(self, told_apart: bool) -> None:
+        """Their voices alone, hardly more than a second each, would not tell."""
+        one, noise = voices(np.random.default_rng(5), 2)
+        alike = (one + 0.3 * noise) / np.linalg.norm(one + 0.3 * noise)
+        runs = [
+            VoiceRun(i % 2 if told_apart else 0, i * 30_000, i * 30_000 + 20_000, (one, alike)[i % 2]) for i in range(8)
+        ]
+        reviser = self.make()
+        for number, run_ in enumerate(runs):
+            reviser.hear(run_, number % 2, window_of(runs, number))
+        assert reviser.look(480_000).merged == ({} if told_apart else {1: 0})
