@@ -18,7 +18,7 @@ from dataclasses import replace
 from app.context import working_for
 from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
-from app.live.snapshot import Snapshot
+from app.live.snapshot import BadSnapshot, Snapshot
 from app.live.updates import KnownVoice, LiveOptions
 from app.observers import Observer, Span, Unobserved
 from app.options import hotwords, language_code, speaker_count
@@ -149,7 +149,8 @@ class LiveHub:
     async def resume(self, token: str, tenant: str = "") -> Room | Record:
         """The session of a token: its room, or its record when it is over.
 
-        Raises SessionUnknown (also for another tenant's), Overloaded.
+        Raises SessionUnknown (also for another tenant's), Overloaded, BadSnapshot; then the session stays in the store
+        as it is.
         """
         room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
         if room is not None and room.record.tenant != tenant:
@@ -217,7 +218,11 @@ class LiveHub:
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
         span = self.observer.span("live session", {"crosstalk.session_id": record.id})
         with working_for(session_id=record.id), span.current():
-            session = self._open_session(options, snapshot)
+            try:
+                session = self._open_session(options, snapshot)
+            except BadSnapshot:
+                span.end()
+                raise
             await session.__aenter__()
             room = Room(session, record, self.store, self.limits, self.observer)
             try:
