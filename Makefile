@@ -2,6 +2,8 @@
 # Packages come from wherever your own pip configuration points.
 
 PYTHON ?= python3
+# Processes that share the tests, each a file at a time: they wait more than they compute.
+TEST_PROCESSES ?= 2
 VENV := $(or $(VIRTUAL_ENV),.venv)
 PY := $(VENV)/bin/python
 # Nothing calls home: pyannote's telemetry is off.
@@ -30,7 +32,7 @@ models: $(RUNTIME) ## fetch and verify every weight file
 
 test: $(DEV) models ## all tests but the slow ones, real weights included
 	@.ci/system-packages
-	@$(PY) -m pytest $(PYTEST_ARGS)
+	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
 lint: $(DEV) ## style, types, layers, dangerous calls, sizes
 	@$(PY) -m ruff check .

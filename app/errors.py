@@ -26,6 +26,7 @@ CrosstalkError
 ├── JobError                       a recording's job is not as the caller thinks
 │   ├── JobNotFound                job_not_found         unknown or deleted
 │   ├── JobStateInvalid            job_state_conflict    not possible in the state that the job is in
+│   ├── QueueFull                  queue_full            as many recordings wait as may
 │   ├── RevisionConflict           revision_conflict     somebody else edited the transcript meanwhile
 │   ├── IdempotencyConflict        idempotency_key_reused   the key was used for another request
 │   ├── SpeakerNotFound            speaker_not_found     no such known speaker
@@ -40,6 +41,7 @@ CrosstalkError
 │   ├── KeyInvalid                 invalid_api_key       no key, or a wrong, expired or revoked one; tokens alike
 │   ├── ScopeMissing               scope_missing         the key is good, but not for this
 │   ├── LimitReached               limit_reached         the key's rate, concurrency or minutes of sound
+│   │   └── QueueShareFull         queue_limit_reached   as many recordings of this tenant wait as may
 │   ├── KeyNotFound                key_not_found         no such API key
 │   └── ShareNotFound              share_not_found       no such link for viewers
 └── EngineError                    the models failed
@@ -159,6 +161,16 @@ class JobStateInvalid(JobError):
     code = "job_state_conflict"
 
 
+class QueueFull(JobError):
+    """`retry_after_s`: when a place should be free, by the pace at which recordings leave."""
+
+    code = "queue_full"
+
+    def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 60) -> None:
+        super().__init__(message, param=param)
+        self.retry_after_s = retry_after_s
+
+
 class RevisionConflict(JobError):
     code = "revision_conflict"
 
@@ -219,6 +231,12 @@ class LimitReached(AccessError):
     def __init__(self, message: str, *, param: str | None = None, retry_after_s: int = 60) -> None:
         super().__init__(message, param=param)
         self.retry_after_s = retry_after_s
+
+
+class QueueShareFull(LimitReached):
+    """`retry_after_s`: as that of QueueFull."""
+
+    code = "queue_limit_reached"
 
 
 class KeyNotFound(AccessError):

@@ -71,7 +71,8 @@ def watch_store(metrics: Metrics, store: Store) -> None:
 
     def look() -> QueueState:
         counts = jobs.counts()
-        return QueueState({state.value: counts.get(state, 0) for state in JobState}, jobs.oldest_wait_s())
+        by_state = {state.value: counts.get(state, 0) for state in JobState}
+        return QueueState(by_state, jobs.oldest_wait_s(), jobs.most_queued)
 
     metrics.registry.register(QueueCollector(look))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from app.access import AccessRules
@@ -14,6 +15,7 @@ from app.engine.settings import EngineSettings, HttpSettings, WorkerSettings
 from app.jobs.blobs import Blobs
 from app.jobs.claims import ClaimRules
 from app.jobs.retention import RetentionRules
+from app.jobs.room import QueueRules
 from app.jobs.runner import RunRules
 from app.jobs.store import Store, open_store
 from app.jobs.uploads import UploadRules
@@ -56,6 +58,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
             max_decode_batch=engine.max_decode_batch,
             max_wait_ms=engine.max_wait_ms,
             max_waiting=engine.max_waiting,
+            patience_s=engine.patience_s,
         ),
     )
 
@@ -113,12 +116,12 @@ def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     database = open_database(store_url(settings), pool_size=settings.store.pool_size)
     if observer is not None:
         database.observer = observer
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(database.close)
         (migrate if settings.store.auto_migrate else check_schema)(database)
-    except BaseException:
-        database.close()
-        raise
-    return open_store(database, blobs)
+        store = open_store(database, blobs, QueueRules(settings.jobs.max_queued, settings.jobs.max_queued_per_tenant))
+        unless_done.pop_all()
+    return store
 
 
 def webhook_rules(settings: Settings) -> WebhookRules:
@@ -183,6 +186,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     live = settings.live
     return LiveLimits(
         max_sessions=live.max_sessions,
+        max_viewers=live.max_viewers,
         max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,
@@ -195,4 +199,5 @@ def live_limits(settings: Settings) -> LiveLimits:
         drain_s=live.drain_s,
         keep_s=live.keep_s,
         share_ttl_s=settings.access.share_ttl_s,
+        retry_after_s=settings.server.retry_after_s,
     )

@@ -22,6 +22,7 @@ import sys
 import types
 import warnings
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any, NoReturn
 
 _LOG = logging.getLogger(__name__)
@@ -54,11 +55,10 @@ def _import_torchaudio() -> None:
         return
     stand_in = _pure_python_extension()
     sys.modules[_EXTENSION] = stand_in
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(sys.modules.pop, _EXTENSION)
         module = importlib.import_module("torchaudio")
-    except BaseException:
-        del sys.modules[_EXTENSION]
-        raise
+        unless_done.pop_all()
     module.__dict__["_extension"] = stand_in
 
 

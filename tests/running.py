@@ -1,7 +1,9 @@
-"""A uvicorn server in a thread of the test's process."""
+"""Ports, and a uvicorn server in a thread of the test's process."""
 
 from __future__ import annotations
 
+import itertools
+import os
 import socket
 import threading
 import time
@@ -9,6 +11,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import uvicorn
+
+# Below those that systems give to connections, which take a port that is looked at and not held yet; a part of its own
+# for each of the processes that share the tests.
+_PART = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 12
+_PORTS = (20_000 + 1_000 * _PART + number % 1_000 for number in itertools.count(os.getpid()))
+
+
+def free_port() -> int:
+    """A port of the loopback that nobody has now, and that is given once."""
+    for port in _PORTS:
+        try:
+            socket.create_server(("127.0.0.1", port)).close()
+        except OSError:
+            continue
+        return port
+    raise AssertionError("there is always a next one")
 
 
 @contextmanager

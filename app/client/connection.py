@@ -13,6 +13,7 @@ from typing import Protocol
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus, InvalidURI, WebSocketException
+from websockets.http11 import Response
 
 from app.client.errors import LiveFailed
 from app.client.events import GoAway, Problem, Ready, ServerEvent, parse_event
@@ -37,12 +38,14 @@ _FATAL_CLOSES: Mapping[int, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """How a connection ended. stood: the session stood on it; reason: why it was lost, for people."""
+    """How a connection ended. stood: the session stood on it; reason: why it was lost, for people; retry_after_s: when
+    the server says that it may go better."""
 
     done: bool = False
     failure: LiveFailed | None = None
     stood: bool = False
     reason: str = ""
+    retry_after_s: float = 0.0
 
 
 class Owner(Protocol):
@@ -87,7 +90,7 @@ class Connection:
         except InvalidURI as error:
             return Outcome(failure=LiveFailed("url_invalid", str(error), param="url"))
         except InvalidStatus as error:
-            return self._refused(error.response.status_code)
+            return self._refused(error.response)
         except (OSError, TimeoutError, WebSocketException) as error:
             return Outcome(stood=self._stood, reason=str(error) or type(error).__name__)
 
@@ -142,11 +145,14 @@ class Connection:
         if code in _FATAL_CLOSES:
             name = problem.code if problem else _FATAL_CLOSES[code]
             return Outcome(failure=LiveFailed(name, reason or f"the server closed the session ({code})"))
-        return Outcome(stood=self._stood, reason=f"closed with {code}{': ' + reason if reason else ''}")
+        retry_after_s = (problem.retry_after_s if problem else None) or 0.0
+        why = f"closed with {code}{': ' + reason if reason else ''}"
+        return Outcome(stood=self._stood, reason=why, retry_after_s=retry_after_s)
 
-    def _refused(self, status: int) -> Outcome:
+    def _refused(self, response: Response) -> Outcome:
         """An HTTP status instead of a WebSocket: 5xx and 429 may pass, the others will not."""
+        status, told = response.status_code, response.headers.get("Retry-After", "")
         reason = f"{self._url} answers HTTP {status}"
         if status >= 500 or status == 429:
-            return Outcome(reason=reason)
+            return Outcome(reason=reason, retry_after_s=float(told) if told.isdecimal() else 0.0)
         return Outcome(failure=LiveFailed("unauthorized" if status in {401, 403} else "url_invalid", reason))

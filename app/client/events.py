@@ -162,6 +162,7 @@ class Problem:
     message: str
     param: str | None
     fatal: bool
+    retry_after_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,7 +277,12 @@ _MAKERS: Mapping[str, Callable[[int, Json], ServerEvent]] = {
     "heartbeat": lambda revision, value: Heartbeat(revision, float(value["received_s"]), float(value["written_s"])),
     "goaway": lambda revision, value: GoAway(revision, str(value["reason"]), float(value["within_s"])),
     "error": lambda revision, value: Problem(
-        revision, str(value["code"]), str(value["message"]), _optional(value, "param"), bool(value["fatal"])
+        revision,
+        str(value["code"]),
+        str(value["message"]),
+        _optional(value, "param"),
+        bool(value["fatal"]),
+        None if value.get("retry_after_s") is None else float(value["retry_after_s"]),
     ),
     "done": lambda revision, value: Done(
         revision, float(value["duration_s"]), int(value["segments"]), tuple(map(str, value["warnings"]))

@@ -176,12 +176,17 @@ class LiveClient:
                 wait_s, up_at_s, failures = 0.0, clock(), 0
                 continue
             failures += 1
-            if clock() - up_at_s >= self._rules.give_up_s:
+            asked_s = self._asked_to_wait(outcome)
+            if clock() - up_at_s + asked_s >= self._rules.give_up_s:
                 tried = ", ".join(self._urls)
                 raise LiveFailed("server_unreachable", f"no server answers ({tried}): {outcome.reason}")
             if failures % len(self._urls) == 0:
                 wait_s = min(self._rules.longest_wait_s, wait_s * 2 or self._rules.first_wait_s)
-                await asyncio.sleep(wait_s)
+                await asyncio.sleep(max(wait_s, asked_s))
+
+    def _asked_to_wait(self, outcome: Outcome) -> float:
+        """What a full server asks for. Not of who has a session: that goes on at the first server that takes it."""
+        return outcome.retry_after_s if self._ready is None else 0.0
 
     # What a connection asks and tells (app/client/connection.py).
 

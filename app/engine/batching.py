@@ -6,15 +6,17 @@ a list to a list.
 
 A batch is formed when the thread is free to take it. Of the most urgent requests that wait for the device the oldest
 goes first, and what may share its batch goes with it; only equally urgent requests share one, so that what is urgent
-is not held up by a long batch that it is part of. Less urgent ones get what the urgent ones leave. A request that finds
-the device idle does not wait; one that came while it was busy waits for company until the batch is full or
-`max_wait_ms` have passed.
+is not held up by a long batch that it is part of. Less urgent ones get what the urgent ones leave, and where these
+leave nothing, still one batch in every `patience_s`: they do not starve, and what is urgent waits for one batch more no
+oftener than that. A request that finds the device idle does not wait; one that came while it was busy waits for company
+until the batch is full or `max_wait_ms` have passed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -28,6 +30,8 @@ from app.observers import Observer, Unobserved
 
 _LOG = logging.getLogger(__name__)
 
+DEFAULT_PATIENCE_S = 20.0
+
 Req = TypeVar("Req")
 Res = TypeVar("Res")
 
@@ -37,7 +41,8 @@ class LaneRules:
     """How one lane batches.
 
     name: what it does, for messages and logs; max_batch: most requests in one call; max_wait_ms: longest wait for
-    company; max_waiting: requests that may wait, further ones raise Overloaded.
+    company; max_waiting: requests that may wait, further ones raise Overloaded; less urgent ones do not count, so that
+    they cannot keep out what is urgent.
     """
 
     name: str
@@ -62,7 +67,7 @@ class LaneStats:
 
 @dataclass(slots=True, eq=False)
 class _Item(Generic[Req, Res]):
-    """A request that waits. entered_s, due: when it came, and when it stops waiting for company, by time.monotonic()"""
+    """A request that waits. entered_s, due: when it came, and until when it waits for company, by the device's clock"""
 
     request: Req
     group: Hashable
@@ -74,10 +79,18 @@ class _Item(Generic[Req, Res]):
 
 
 class DeviceThread:
-    """The thread of one device. Batchers are added to it; nothing else runs there."""
+    """The thread of one device. Batchers are added to it; nothing else runs there.
 
-    def __init__(self, name: str) -> None:
+    patience_s: how long a request is passed over by more urgent ones; clock: seconds that never go back.
+    """
+
+    def __init__(
+        self, name: str, patience_s: float = DEFAULT_PATIENCE_S, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self.changed = threading.Condition()
+        self.clock = clock
+        self._patience_s = patience_s
+        self._passed_over_s = -math.inf
         self._lanes: list[MicroBatcher[Any, Any]] = []
         self._closed = False
         self._busy = False
@@ -134,15 +147,28 @@ class DeviceThread:
         """Wait for the next batch; None once closed."""
         with self.changed:
             while not self._closed:
-                now = time.monotonic()
+                now = self.clock()
                 ready = [lane for lane in self._lanes if lane.waiting and lane.due() <= now]
                 if ready:
-                    lane = min(ready, key=lambda lane: lane.first())
                     self._busy = True
-                    return lane, lane.take()
+                    return self._next(ready, now)
                 dues = [lane.due() for lane in self._lanes if lane.waiting]
                 self.changed.wait(max(0.0, min(dues) - now) if dues else None)
             return None
+
+    def _next(
+        self, ready: list[MicroBatcher[Any, Any]], now: float
+    ) -> tuple[MicroBatcher[Any, Any], list[_Item[Any, Any]]]:
+        """The batch of the most urgent request; of the oldest one, when that has waited for too long."""
+        lane = min(ready, key=lambda lane: lane.first())
+        oldest = min(ready, key=lambda lane: lane.oldest().arrived)
+        item = oldest.oldest()
+        # Counted from the last batch of this kind, too: a whole queue that is old takes one batch in so much time.
+        waits = now - max(item.entered_s, self._passed_over_s) >= self._patience_s
+        if not waits or item.urgency == lane.first()[0]:
+            return lane, lane.take()
+        self._passed_over_s = now
+        return oldest, oldest.take(item)
 
 
 class MicroBatcher(Generic[Req, Res]):
@@ -205,10 +231,11 @@ class MicroBatcher(Generic[Req, Res]):
         with self._device.changed:
             if self._device.closed:
                 raise EngineClosed("the engine is closed")
-            if len(self._items) >= self._rules.max_waiting:
-                raise Overloaded(f"{len(self._items)} requests already wait to {self._rules.name}; try again later")
+            ahead = sum(item.urgency <= urgency for item in self._items)
+            if ahead >= self._rules.max_waiting:
+                raise Overloaded(f"{ahead} requests already wait to {self._rules.name}; try again later")
             arrived, idle = self._device.arrive()
-            now_s = time.monotonic()
+            now_s = self._device.clock()
             due = now_s + (0.0 if idle else self._rules.max_wait_ms / 1000)
             item: _Item[Req, Res] = _Item(request, group, urgency, arrived, now_s, due, Future())
             self._items.append(item)
@@ -224,13 +251,18 @@ class MicroBatcher(Generic[Req, Res]):
         """Urgency and arrival number of the request that goes next. Needs the device's lock and a waiting request."""
         return _place(self._head())
 
-    def due(self) -> float:
-        """When the next batch may begin, by time.monotonic(); 0 when it is full. Needs what `first` needs."""
-        return 0.0 if len(self._next()) == self._rules.max_batch else self._head().due
+    def oldest(self) -> _Item[Req, Res]:
+        """The request that has waited longest. Needs what `first` needs."""
+        return self._items[0]
 
-    def take(self) -> list[_Item[Req, Res]]:
-        """Remove and return the next batch. Needs what `first` needs."""
-        batch = self._next()
+    def due(self) -> float:
+        """When the next batch may begin, by the device's clock; long ago when it is full. Needs what `first` needs."""
+        head = self._head()
+        return -math.inf if len(self._batch(head)) == self._rules.max_batch else head.due
+
+    def take(self, head: _Item[Req, Res] | None = None) -> list[_Item[Req, Res]]:
+        """Remove and return the next batch, or that of `head`. Needs what `first` needs."""
+        batch = self._batch(head or self._head())
         for item in batch:
             self._items.remove(item)
         return batch
@@ -249,10 +281,10 @@ class MicroBatcher(Generic[Req, Res]):
             self._device.free()
             return
         try:
-            began_s = time.monotonic()
+            began_s = self._device.clock()
             answers = self._try(started)
             waited_s = [began_s - item.entered_s for item in started]
-            self.observer.batch(self._rules.name, waited_s, time.monotonic() - began_s)
+            self.observer.batch(self._rules.name, waited_s, self._device.clock() - began_s)
             # Free before the answers are out: who asks again on getting one must not find the device busy.
             self._device.free()
             for item, answer in zip(started, answers, strict=True):
@@ -266,9 +298,8 @@ class MicroBatcher(Generic[Req, Res]):
         """The oldest of the most urgent requests."""
         return min(self._items, key=_place)
 
-    def _next(self) -> list[_Item[Req, Res]]:
-        """The request that goes next and those that may share its batch, oldest first."""
-        head = self._head()
+    def _batch(self, head: _Item[Req, Res]) -> list[_Item[Req, Res]]:
+        """`head` and those that may share its batch, oldest first."""
         batch: list[_Item[Req, Res]] = []
         for item in self._items:
             if (item.group, item.urgency) == (head.group, head.urgency):

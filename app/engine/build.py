@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
 
 from app.engine.base import Engine
@@ -30,16 +31,21 @@ async def build_engine(settings: EngineSettings) -> Engine:
             raise OptionInvalid("an engine of kind replay needs a log of answers", param="log")
         return await _over_log(await asyncio.to_thread(FileLog, settings.log, writable=False), None)
     # The log first: a wrong path should not cost the time of loading models.
-    log = None if settings.log is None else await asyncio.to_thread(FileLog, settings.log)
-    try:
-        engine: Engine = await (
-            _remote(settings.http) if settings.kind == "http" else asyncio.to_thread(_local, settings)
-        )
-    except BaseException:
-        if log is not None:
-            log.close()
-        raise
-    return engine if log is None else await _over_log(log, engine)
+    if settings.log is None:
+        return await _asking(settings)
+    log = await asyncio.to_thread(FileLog, settings.log)
+    with ExitStack() as unless_done:
+        unless_done.callback(log.close)
+        engine = await _asking(settings)
+        unless_done.pop_all()
+    return await _over_log(log, engine)
+
+
+async def _asking(settings: EngineSettings) -> Engine:
+    """The engine that asks models, here or at workers."""
+    if settings.kind == "http":
+        return await _remote(settings.http)
+    return await asyncio.to_thread(_local, settings)
 
 
 def _local(settings: EngineSettings) -> Engine:
@@ -61,10 +67,10 @@ async def _remote(settings: HttpSettings) -> Engine:
 
 
 async def _over_log(log: FileLog, inner: Engine | None) -> ReplayEngine:
-    try:
-        return await open_replay(log, inner)
-    except BaseException:
-        log.close()
+    async with AsyncExitStack() as unless_done:
         if inner is not None:
-            await inner.aclose()
-        raise
+            unless_done.push_async_callback(inner.aclose)
+        unless_done.callback(log.close)
+        engine = await open_replay(log, inner)
+        unless_done.pop_all()
+    return engine

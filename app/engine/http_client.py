@@ -13,15 +13,16 @@ import asyncio
 import json
 import logging
 from collections.abc import Mapping
+from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, field
 from typing import Any, Self, get_args
 
 import httpx2
 
 from app.context import current_trace
-from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Urgency, Window
 from app.engine.about import DEFAULT_CAPACITY
-from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER
+from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER, URGENCY_HEADER
 from app.engine.load import EngineCost
 from app.engine.packet import MEDIA_TYPE, pack_request, pack_window
 from app.engine.remote import PoolRules, RemoteWorker, State, WorkerPool, bearer
@@ -60,6 +61,15 @@ class _Lost(Exception):
 
 class _Busy(Exception):
     """The worker is full."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request as it is sent. step: the last part of its path; body: see packet.py"""
+
+    step: str
+    body: bytes
+    urgency: Urgency
 
 
 @dataclass(slots=True)
@@ -136,14 +146,14 @@ class HttpEngine:
     async def diarize(self, window: Window) -> LocalDiarization:
         """Who speaks when within one window. Raises EngineError."""
         try:
-            return load_diarization(await self._ask("diarize", pack_window(window)))
+            return load_diarization(await self._ask(_Asked("diarize", pack_window(window), window.urgency)))
         except WireInvalid as error:
             raise EngineFailed(f"window {window.index} cannot be sent, or its answer not read: {error}") from error
 
     async def decode(self, request: DecodeRequest) -> Decoded:
         """The words of every asked turn. Raises EngineError, OptionInvalid."""
         try:
-            return load_decoded(await self._ask("decode", pack_request(request)))
+            return load_decoded(await self._ask(_Asked("decode", pack_request(request), request.urgency)))
         except WireInvalid as error:
             raise EngineFailed(f"request {request.index} cannot be sent, or its answer not read: {error}") from error
 
@@ -159,7 +169,7 @@ class HttpEngine:
         if refused and len(refused) == len(self._pool.workers):
             raise SetupError(f"inference worker {refused[0].address.base} cannot be used: {refused[0].reason}")
 
-    async def _ask(self, step: str, body: bytes) -> bytes:
+    async def _ask(self, asked: _Asked) -> bytes:
         """The answer's bytes. Raises Overloaded, EngineUnavailable, EngineClosed, and what the worker answered."""
         tried = _Tried()
         try:
@@ -167,13 +177,13 @@ class HttpEngine:
                 while True:
                     worker = await self._worker(tried)
                     try:
-                        return await self._call(worker, step, body)
+                        return await self._call(worker, asked)
                     except _Busy:
                         tried.full.append(worker)
                     except _Lost as lost:
                         tried.lost.append(worker)
                         tried.last = f"{worker.address.base}: {lost}"
-                        _log.warning("a call to %s was lost at %s", step, tried.last)
+                        _log.warning("a call to %s was lost at %s", asked.step, tried.last)
                         if len(tried.lost) >= self._rules.losses:
                             raise EngineUnavailable(
                                 f"{len(tried.lost)} calls were lost, at last {tried.last}"
@@ -200,15 +210,15 @@ class HttpEngine:
             finally:
                 changed.cancel()
 
-    async def _call(self, worker: RemoteWorker, step: str, body: bytes) -> bytes:
+    async def _call(self, worker: RemoteWorker, asked: _Asked) -> bytes:
         """One call to one worker. Raises _Busy, _Lost, EngineClosed, and what the worker answered."""
         worker.outstanding += 1
-        call = asyncio.ensure_future(self._post(worker, step, body))
+        call = asyncio.ensure_future(self._post(worker, asked))
         awaited: set[asyncio.Future[Any]] = {call, worker.gone, self._closed}
         try:
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if call.done():
-                return self._read(worker, step, call.result())
+                return self._read(worker, asked.step, call.result())
             if self._closed.done():
                 raise EngineClosed("the engine was closed before the answer came")
             raise _Lost(worker.reason)
@@ -223,16 +233,19 @@ class HttpEngine:
                 call.cancel()
                 await asyncio.gather(call, return_exceptions=True)
 
-    async def _post(self, worker: RemoteWorker, step: str, body: bytes) -> httpx2.Response:
+    async def _post(self, worker: RemoteWorker, asked: _Asked) -> httpx2.Response:
         headers = {
             "Host": worker.address.host,
             "Content-Type": MEDIA_TYPE,
             IDENTITY_HEADER: self._pool.identity,
             TIMEOUT_HEADER: str(round(1000 * self._rules.call_timeout_s)),
+            URGENCY_HEADER: str(asked.urgency.value),
         } | bearer(self._rules.pool.token)
         if trace := current_trace():
             headers[TRACE_HEADER] = trace
-        return await self._http.post(f"{worker.address.base}/v1/infer/{step}", content=body, headers=headers)
+        return await self._http.post(
+            f"{worker.address.base}/v1/infer/{asked.step}", content=asked.body, headers=headers
+        )
 
     def _read(self, worker: RemoteWorker, step: str, answer: httpx2.Response) -> bytes:
         if answer.status_code == httpx2.codes.OK:
@@ -251,12 +264,11 @@ class HttpEngine:
 
 async def open_http(rules: HttpRules) -> HttpEngine:
     """The engine over the workers of `rules`, once a first one is found. Raises SetupError, ModelUnavailable."""
-    engine = HttpEngine(rules)
-    try:
-        return await engine.start()
-    except BaseException:
-        await engine.aclose()
-        raise
+    async with AsyncExitStack() as unless_done:
+        engine = await unless_done.enter_async_context(aclosing(HttpEngine(rules)))
+        await engine.start()
+        unless_done.pop_all()
+    return engine
 
 
 def _problem(answer: httpx2.Response) -> tuple[str, str, str | None]:

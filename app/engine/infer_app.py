@@ -7,7 +7,8 @@
     GET  /readyz             a probe has passed through the models not long ago
 
 Calls may carry `Crosstalk-Identity` (refused unless these are the models) and `Crosstalk-Timeout-Ms` (given up then;
-what waits is dropped). Errors are `{"error": {"code", "message", "param"}}`:
+what waits is dropped) and `Crosstalk-Urgency` (0 live, 1 live text that is replaced soon, 2 or none a recording: what
+goes first where calls wait). Errors are `{"error": {"code", "message", "param"}}`:
 
 | status | code             | meaning                                                     | ask another worker? |
 |--------|------------------|-------------------------------------------------------------|---------------------|
@@ -30,6 +31,7 @@ import json
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 from typing import TypeVar
 
 from starlette.applications import Starlette
@@ -37,10 +39,10 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from app.core.types import DecodeRequest, Window
+from app.core.types import DecodeRequest, Urgency, Window
 from app.engine.about import About, capacity_of, dump_about, identity_of
 from app.engine.base import Engine
-from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER, InferRules
+from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER, URGENCY_HEADER, InferRules
 from app.engine.load import cost_of
 from app.engine.packet import max_body_bytes, unpack_request, unpack_window
 from app.engine.readiness import Readiness
@@ -50,7 +52,7 @@ from app.errors import CrosstalkError, EngineClosed, EngineError, EngineFailed, 
 from app.observers import Observer, Unobserved, within
 
 _JSON = "application/json"
-_T = TypeVar("_T")
+_T = TypeVar("_T", Window, DecodeRequest)
 
 
 class _Refused(Exception):
@@ -157,13 +159,15 @@ class _Service:
         try:
             self._authorize(request)
             self._check_identity(request)
-            if self._inside >= self._rules.max_inside:
+            urgency = _urgency(request)
+            if self._inside >= self._rules.room(urgency):
                 raise _Refused(503, Overloaded.code, f"{self._inside} requests are inside already")
             self._inside += 1
             try:
                 async with asyncio.timeout(_timeout_s(request, self._rules.default_timeout_s)):
                     body = await _body(request, max_body_bytes(max_samples))
-                    return Response(await answer(_unpacked(unpack, body)), media_type=_JSON)
+                    asked = replace(_unpacked(unpack, body), urgency=urgency)
+                    return Response(await answer(asked), media_type=_JSON)
             finally:
                 self._inside -= 1
         except _Refused as refused:
@@ -201,6 +205,13 @@ def _timeout_s(request: Request, default_s: float) -> float:
     if not given.isascii() or not given.isdigit() or len(given) > 9:
         raise _Refused(400, "request_invalid", f"{TIMEOUT_HEADER} is whole milliseconds")
     return min(int(given) / 1000, default_s)
+
+
+def _urgency(request: Request) -> Urgency:
+    given = request.headers.get(URGENCY_HEADER, str(Urgency.RECORDING.value))
+    if given not in {str(urgency.value) for urgency in Urgency}:
+        raise _Refused(400, "request_invalid", f"{URGENCY_HEADER} is a number from 0 to {max(Urgency)}")
+    return Urgency(int(given))
 
 
 def _unpacked(unpack: Callable[[bytes], _T], body: bytes) -> _T:

@@ -15,7 +15,7 @@ from typing import Protocol, runtime_checkable
 
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
 from app.engine.about import BATCHES_AT_ONCE
-from app.engine.batching import DeviceThread, LaneRules, LaneStats, MicroBatcher
+from app.engine.batching import DEFAULT_PATIENCE_S, DeviceThread, LaneRules, LaneStats, MicroBatcher
 from app.engine.load import EngineCost, LoadMeter
 from app.observers import Observer
 
@@ -56,13 +56,14 @@ class HasMemory(Protocol):
 @dataclass(frozen=True, slots=True)
 class BatchRules:
     """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait;
-    apart: a thread for each step."""
+    apart: a thread for each step; patience_s: how long more urgent requests may pass one over."""
 
     max_diarize_batch: int = 8
     max_decode_batch: int = 8
     max_wait_ms: float = 20.0
     max_waiting: int = 256
     apart: bool = False
+    patience_s: float = DEFAULT_PATIENCE_S
 
 
 class LocalEngine:
@@ -79,8 +80,8 @@ class LocalEngine:
         self._meter = meter = LoadMeter()
         answer_windows = meter.timed("diarize", worker.diarize_batch)
         answer_requests = meter.timed("decode", worker.decode_batch)
-        first = DeviceThread("crosstalk-engine")
-        self._devices = [first, DeviceThread("crosstalk-decode")] if rules.apart else [first]
+        first = DeviceThread("crosstalk-engine", rules.patience_s)
+        self._devices = [first, DeviceThread("crosstalk-decode", rules.patience_s)] if rules.apart else [first]
         self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(
             first, answer_windows, diarize, urgency=_urgency
         )

@@ -4,7 +4,8 @@ A message is one line of ASCII JSON, `{"kind": ..., "version": 1, ...}`. Arrays 
 the little-endian float32 values in base64, so every message reads back bit for bit (NaN included). Reading is strict:
 another version, a key too many or too few, a wrong type or number of values is a `WireInvalid` naming the place.
 
-How urgent a request is (`Urgency`) is no part of it. Version 1, by kind:
+How urgent a request is (`Urgency`) is no part of it: it changes no answer, and calls carry it in a header. Version 1,
+by kind:
 
     spec         window_samples, grid [step, offset], max_local_speakers, decoder, max_decode_samples
     window       index, start, valid, own_start, own_end, samples

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.context import current_trace
-from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid
+from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid, LimitReached, QueueFull
 from app.jobs import tables
 from app.jobs.blobs import Blobs
 from app.jobs.deliveries import Deliveries, tell_state
 from app.jobs.events import Events, add_event
 from app.jobs.fairness import flow_of, next_tag, size_of
+from app.jobs.room import QueueRoom, QueueRules
 from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
 from app.jobs.speakers import KnownSpeakers
 from app.jobs.transcripts import Transcripts
@@ -43,9 +44,9 @@ class Store:
     uploads: Uploads
 
 
-def open_store(database: Database, blobs: Blobs) -> Store:
-    """The store over a migrated database and a blob store."""
-    jobs = JobStore(database, blobs)
+def open_store(database: Database, blobs: Blobs, rules: QueueRules | None = None) -> Store:
+    """The store over a migrated database and a blob store. rules: how many recordings may wait, None = any number"""
+    jobs = JobStore(database, blobs, rules or QueueRules())
     return Store(
         database,
         blobs,
@@ -61,18 +62,44 @@ def open_store(database: Database, blobs: Blobs) -> Store:
 class JobStore:
     """Jobs of all tenants."""
 
-    def __init__(self, database: Database, blobs: Blobs) -> None:
+    def __init__(self, database: Database, blobs: Blobs, rules: QueueRules) -> None:
         self._database = database
         self._blobs = blobs
+        self._room = QueueRoom(database, rules)
+
+    @property
+    def most_queued(self) -> int:
+        """How many recordings may wait, over all servers; 0 = any number."""
+        return self._room.rules.max_queued
+
+    def check_room(self, tenant: str, idempotency_key: str | None = None) -> None:
+        """Tell, before anything is sent, who would be refused afterwards. Raises QueueFull, QueueShareFull.
+
+        Not who asks again with a key that made a recording already.
+        """
+        with self._database.read() as connection:
+            if idempotency_key is not None:
+                known = sa.and_(_T.c.tenant == tenant, _T.c.idempotency_key == idempotency_key)
+                if connection.execute(sa.select(_T.c.id).where(known)).scalar() is not None:
+                    return
+            self._room.check(connection, tenant, coming=1)
 
     def create(self, new: NewJob) -> tuple[Job, bool]:
         """Queue a recording; (job, True), or (the earlier job, False) for a key that was used for the same request.
 
-        The blob is the job's from here on; of a request that was known already, it is removed.
-        Raises IdempotencyConflict when the key was used for another file or other options.
+        The blob is the job's from here on; of a request that was known already or is refused, it is removed.
+        Raises IdempotencyConflict when the key was used for another file or other options, QueueFull, QueueShareFull.
         """
+        try:
+            return self._create(new)
+        except (QueueFull, LimitReached):
+            self._blobs.delete(new.blob.id)
+            raise
+
+    def _create(self, new: NewJob) -> tuple[Job, bool]:
         job_id, fingerprint = new_id("rec"), _fingerprint(new)
         with self._database.write() as connection:
+            self._room.alone(connection)
             now = connection.execute(sa.select(self._database.now)).scalar_one()
             flow = flow_of(new.tenant, new.duration)
             values = {
@@ -108,6 +135,7 @@ class JobStore:
             }
             made = self._database.insert_or_ignore(connection, _T, values) == 1
             if made:
+                self._room.check(connection, new.tenant, coming=0)
                 add_event(connection, job_id, "state", {"state": JobState.QUEUED}, now)
                 where = _T.c.id == job_id
             else:
@@ -191,15 +219,18 @@ class JobStore:
     def retry(self, job_id: str, tenant: str | None = None) -> Job:
         """Queue a failed or cancelled job again; answers that were computed are kept.
 
-        Raises JobNotFound, JobStateInvalid (queued, running or succeeded, or its sound is deleted).
+        Raises JobNotFound, JobStateInvalid (queued, running or succeeded, or its sound is deleted), QueueFull,
+        QueueShareFull.
         """
         with self._database.write() as connection:
+            self._room.alone(connection)
             row = _row(connection, job_id, tenant, lock=True)
             check_move(job_id, JobState(row["state"]), JobState.QUEUED)
             if JobState(row["state"]) is JobState.RUNNING:
                 raise JobStateInvalid(f"recording {job_id} is running")
             if row["blob"] is None:
                 raise JobStateInvalid(f"the sound of recording {job_id} is deleted")
+            self._room.check(connection, row["tenant"], coming=1)
             now = self._now(connection)
             add_event(connection, job_id, "state", {"state": JobState.QUEUED}, now)
             values = {

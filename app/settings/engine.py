@@ -76,3 +76,7 @@ class EngineGroup(Group):
 
     max_waiting: PositiveInt = 256
     """Requests that may wait for the models before further ones are refused as overload."""
+
+    patience_s: PositiveFloat = 20.0
+    """How long requests of live sessions may pass over one of a recording, in seconds; then one batch of recordings
+    goes first, and the next after as long again."""

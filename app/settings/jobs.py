@@ -45,6 +45,13 @@ class JobsGroup(Group):
     max_per_tenant: Annotated[int, Field(ge=0)] = 0
     """Recordings of one tenant that run at the same time, over all workers; 0 = any number."""
 
+    max_queued: Annotated[int, Field(ge=0)] = 1000
+    """Recordings that may wait in the store, over all servers; further ones get 503 `queue_full` with a Retry-After
+    that follows the pace of the queue. 0 = any number."""
+
+    max_queued_per_tenant: Annotated[int, Field(ge=0)] = 0
+    """The same of one tenant, answered with 429 `queue_limit_reached`; 0 = any number."""
+
     lease_s: Annotated[float, Field(ge=1)] = 30.0
     """A worker that is silent for so long loses its recordings to others, in seconds."""
 

@@ -28,10 +28,12 @@ class LiveState:
 
 @dataclass(frozen=True, slots=True)
 class QueueState:
-    """jobs: number by state; oldest_s: age of the oldest recording that could run now and does not, 0 = none."""
+    """jobs: number by state; oldest_s: age of the oldest recording that could run now and does not, 0 = none;
+    room: how many may wait, 0 = any number."""
 
     jobs: Mapping[str, int]
     oldest_s: float
+    room: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +86,7 @@ class QueueCollector(Collector):
             jobs.add_metric([name], number)
         yield jobs
         yield _gauge("job_queue_oldest_seconds", "Age of the oldest recording that could run now", state.oldest_s)
+        yield _gauge("job_queue_limit", "Recordings that may wait, 0 = any number", state.room)
 
 
 class WorkerCollector(Collector):

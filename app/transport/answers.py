@@ -28,6 +28,8 @@ from app.errors import (
     OptionInvalid,
     OutputError,
     Overloaded,
+    QueueFull,
+    QueueShareFull,
     RevisionConflict,
     SampleSilent,
     SampleTooShort,
@@ -97,6 +99,7 @@ _TRANSCRIPT = {"application/json": {"$ref": "#/components/schemas/Transcript"}}
 _UPLOAD = ("Tus-Resumable", "Upload-Offset", "Upload-Length", "Upload-Expires")
 _JOB = _said(JobNotFound)
 _KEY = _said(KeyNotFound, _OPEN)
+_QUEUE = _said(QueueFull, QueueShareFull)
 _GONE = _said(UploadNotFound, _OLD_TUS)
 
 ANSWERS: Mapping[tuple[str, str], Answers] = {
@@ -115,7 +118,8 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
                 _MEDIA,
                 OutputError,
             ),
-        ),
+        )
+        + _QUEUE,
         headers=("Location", "ETag"),
         more=((200, "The recording that the same Idempotency-Key, or the same upload, made before"),),
     ),
@@ -123,7 +127,7 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
     ("GET", "/v1/recordings/{recording_id}"): Answers(_JOB, headers=("ETag",)),
     ("DELETE", "/v1/recordings/{recording_id}"): Answers(_JOB),
     ("POST", "/v1/recordings/{recording_id}/cancel"): Answers(_said(JobNotFound, JobStateInvalid)),
-    ("POST", "/v1/recordings/{recording_id}/retry"): Answers(_said(JobNotFound, JobStateInvalid)),
+    ("POST", "/v1/recordings/{recording_id}/retry"): Answers(_said(JobNotFound, JobStateInvalid) + _QUEUE),
     ("GET", "/v1/recordings/{recording_id}/transcript"): Answers(
         _said(OptionInvalid, JobNotFound, JobStateInvalid), content={**_transcripts(), docx.MEDIA_TYPE: _BYTES}
     ),
@@ -143,7 +147,7 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
     ("GET", "/v1/recordings/{recording_id}/deliveries"): Answers(_JOB),
     ("OPTIONS", "/v1/uploads"): Answers(headers=("Tus-Version", "Tus-Extension", "Tus-Max-Size")),
     ("POST", "/v1/uploads"): Answers(
-        _said(OptionInvalid, _OLD_TUS, _TOO_LARGE, LimitReached), headers=("Location", *_UPLOAD)
+        _said(OptionInvalid, _OLD_TUS, _TOO_LARGE, LimitReached) + _QUEUE, headers=("Location", *_UPLOAD)
     ),
     ("HEAD", "/v1/uploads/{upload_id}"): Answers(_GONE, headers=_UPLOAD),
     ("GET", "/v1/uploads/{upload_id}"): Answers(_GONE, headers=_UPLOAD),

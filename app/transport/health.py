@@ -65,5 +65,5 @@ async def readyz(services: ServicesDep, live: LiveDep) -> JSONResponse:
     )
     if state == "ready":
         return JSONResponse(body.model_dump())
-    headers = {"Retry-After": str(live.retry_after_s)}
+    headers = {"Retry-After": str(live.hub.limits.retry_after_s)}
     return JSONResponse(body.model_dump(), status_code=HTTPStatus.SERVICE_UNAVAILABLE, headers=headers)

@@ -32,6 +32,7 @@ from app.errors import (
     LimitReached,
     OutputError,
     Overloaded,
+    QueueFull,
     RevisionConflict,
     SetupError,
     ShareNotFound,
@@ -61,6 +62,7 @@ STATUS_OF: dict[type[CrosstalkError], HTTPStatus] = {
     UploadNotFound: HTTPStatus.NOT_FOUND,
     UploadConflict: HTTPStatus.CONFLICT,
     JobStateInvalid: HTTPStatus.CONFLICT,
+    QueueFull: HTTPStatus.SERVICE_UNAVAILABLE,
     IdempotencyConflict: HTTPStatus.CONFLICT,
     RevisionConflict: HTTPStatus.PRECONDITION_FAILED,
     KeyInvalid: HTTPStatus.UNAUTHORIZED,
@@ -124,7 +126,7 @@ def problem_of(error: Exception, retry_after_s: int = 10) -> Problem:
         status = next(STATUS_OF[kind] for kind in type(error).__mro__ if kind in STATUS_OF)
         param = error.param or ("file" if isinstance(error, InputError) else None)
         headers = dict(_retry(status, retry_after_s))
-        if isinstance(error, LimitReached):
+        if isinstance(error, LimitReached | QueueFull):
             headers["Retry-After"] = str(error.retry_after_s)
         elif isinstance(error, KeyInvalid):
             headers["WWW-Authenticate"] = "Bearer"

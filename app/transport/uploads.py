@@ -82,12 +82,17 @@ async def receive_form(request: Request, limits: UploadLimits, directory: Path) 
 @asynccontextmanager
 async def receive_any_form(request: Request, limits: UploadLimits, directory: Path) -> AsyncIterator[Form]:
     """The same, also of a form without a file that is sent as `application/x-www-form-urlencoded`."""
-    kind, _ = parse_options_header(request.headers.get("content-type"))
-    if kind == _PLAIN_FORM:
+    if not may_hold_file(request):
         yield Form(await _plain_fields(request, limits), None, "")
         return
     async with receive_form(request, limits, directory) as form:
         yield form
+
+
+def may_hold_file(request: Request) -> bool:
+    """Whether the body is a form of the kind that can hold a file."""
+    kind, _ = parse_options_header(request.headers.get("content-type"))
+    return kind != _PLAIN_FORM
 
 
 def sweep(directory: Path, older_than_s: float = STALE_AFTER_S) -> int:

@@ -9,6 +9,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+REPETITION = "repetition"
+TRUNCATED = "possibly_truncated"
+NO_SPEECH = "no_speech"
+
 
 @dataclass(frozen=True, slots=True)
 class DecoderTurn:

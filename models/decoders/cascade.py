@@ -1,15 +1,12 @@
 """The cascade: Whisper writes what is said in the window, the diarization says by whom. No LLM, always runnable.
 
 1. One pass over the window: Whisper hears whole sentences, also across changes of speaker, and no word is cut at a
-border.
-   Its word times say which turn each word belongs to (`assign`).
+   border. Its word times say which turn each word belongs to (`assign`).
 2. A second look at turns that came out too thin for their length (talked over, or skipped): each is cut out with a
-margin
-   and heard on its own; of what is heard there only words are kept that the window does not already have at that
-   moment.
+   margin and heard on its own; of what is heard there only words are kept that the window does not already have at
+   that moment.
 3. Guards: nothing is written where Whisper itself says that there is no speech; what repeats itself is heard again
-turn by
-   turn, and what still does is cut at the first repetition and flagged.
+   turn by turn, and what still does is cut at the first repetition and flagged.
 """
 
 from __future__ import annotations
@@ -19,16 +16,18 @@ from dataclasses import dataclass, field, replace
 
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.decoders.assign import assign
-from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
+from models.decoders.base import NO_SPEECH, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
 from models.decoders.echo import without_echoes
+from models.decoders.heard import (
+    MAX_SAMPLES,
+    SAMPLE_RATE,
+    SilenceRule,
+    heard_whole,
+    heard_words,
+    prompt_of,
+    same_requests,
+)
 from models.decoders.repetition import first_repetition
-
-SAMPLE_RATE = 16_000
-MAX_SAMPLES = 30 * SAMPLE_RATE
-
-REPETITION = "repetition"
-TRUNCATED = "possibly_truncated"
-NO_SPEECH = "no_speech"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +35,11 @@ class CascadeRules:
     """before_samples: what was said before the asked turns is heard with them where it is at least this long: Whisper
         mistakes fewer words then.
     margin_samples: sound around a turn that is heard on its own. reach_samples: how far outside its turn a word may
-    lie.
-
+        lie.
     thin_words_per_s: a turn with fewer words than this per second of speech is heard again on its own.
     least_fresh, least_confidence: what is heard in a thin turn is taken when at least this share of it is no echo of
         somebody else, at no less than this mean confidence: it mostly is a turn in which people talk at once.
-    no_speech_prob, no_speech_logprob: nothing is written when Whisper is surer than the first that nobody speaks and
-        less sure than the second of its words (the published rule of openai/whisper).
+    silence: where nothing is written.
     """
 
     before_samples: int = 16_000
@@ -51,8 +48,7 @@ class CascadeRules:
     thin_words_per_s: float = 1.0
     least_fresh: float = 0.7
     least_confidence: float = 0.5
-    no_speech_prob: float = 0.6
-    no_speech_logprob: float = -1.0
+    silence: SilenceRule = field(default_factory=SilenceRule)
 
 
 @dataclass(slots=True)
@@ -108,7 +104,7 @@ class CascadeDecoder:
         drafts = [_Draft(turn) for turn in item.turns if turn.ask]
         if result is None:
             return drafts
-        if self._silent(result):
+        if self._rules.silence.holds(result):
             for draft in drafts:
                 draft.flags.add(NO_SPEECH)
             return drafts
@@ -155,17 +151,12 @@ class CascadeDecoder:
 
     def _take(self, draft: _Draft, own: Sequence[_Draft], result: AsrResult, offset: int) -> None:
         """Replace a thin turn's words by what was heard there alone, if that says more."""
-        if self._silent(result):
+        if self._rules.silence.holds(result):
             if not draft.words:
                 draft.flags.add(NO_SPEECH)
             return
-        words = heard_words(result, offset)
-        loop = first_repetition([word.text for word in words])
-        if loop is not None:
-            words = words[:loop]
-            draft.flags.add(REPETITION)
-        elif result.truncated:
-            draft.flags.add(TRUNCATED)
+        words, flags = heard_whole(result, offset)
+        draft.flags |= flags
         low, high = draft.turn.start - self._rules.reach_samples, draft.turn.end + self._rules.reach_samples
         words = [word for word in words if low <= (word.start + word.end) // 2 < high]
         others = [word for other in own if other is not draft for word in other.words]
@@ -177,9 +168,6 @@ class CascadeDecoder:
         confidence = sum(word.confidence for word in fresh) / len(fresh)
         return len(fresh) >= self._rules.least_fresh * len(heard) and confidence >= self._rules.least_confidence
 
-    def _silent(self, result: AsrResult) -> bool:
-        return result.no_speech_prob > self._rules.no_speech_prob and result.avg_logprob < self._rules.no_speech_logprob
-
 
 def _held(word: DecoderWord, turn: DecoderTurn, margin: int) -> DecoderWord:
     """A word beside a pause, which the alignment stretches over the pause, is held to its turn and a margin: what lies
@@ -187,20 +175,6 @@ def _held(word: DecoderWord, turn: DecoderTurn, margin: int) -> DecoderWord:
     if word.end <= turn.start or word.start >= turn.end:
         return word
     return replace(word, start=max(word.start, turn.start - margin), end=min(word.end, turn.end + margin))
-
-
-def same_requests(inputs: Sequence[DecoderInput]) -> list[list[int]]:
-    """Places of the inputs that may share a batch: those with the same language and prompt."""
-    groups: dict[tuple[str | None, str | None], list[int]] = {}
-    for i, item in enumerate(inputs):
-        groups.setdefault((item.language, prompt_of(item)), []).append(i)
-    return list(groups.values())
-
-
-def prompt_of(item: DecoderInput) -> str | None:
-    """Hotwords and what was said before, as Whisper's previous text."""
-    parts = [*([", ".join(item.hotwords) + "."] if item.hotwords else []), *([item.context] if item.context else [])]
-    return " ".join(parts) or None
 
 
 def _span(item: DecoderInput, rules: CascadeRules) -> tuple[int, int]:
@@ -212,16 +186,3 @@ def _span(item: DecoderInput, rules: CascadeRules) -> tuple[int, int]:
     before = [turn.start for turn in item.turns if not turn.ask and turn.start <= start - rules.before_samples]
     start = min([start, *before])
     return max(0, start - rules.margin_samples), min(len(item.samples), end + rules.margin_samples)
-
-
-def heard_words(result: AsrResult, offset: int) -> list[DecoderWord]:
-    return [
-        DecoderWord(
-            word.text.strip(),
-            offset + round(word.start_s * SAMPLE_RATE),
-            offset + round(word.end_s * SAMPLE_RATE),
-            min(1.0, max(0.0, word.probability)),
-        )
-        for word in result.words
-        if word.text.strip()
-    ]

@@ -17,8 +17,17 @@ from transformers import PreTrainedTokenizerBase
 
 from models.asr.features import SAMPLE_RATE_HZ
 from models.asr.whisper import WhisperAsr
-from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
-from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED
+from models.decoders.base import (
+    NO_SPEECH,
+    REPETITION,
+    TRUNCATED,
+    Decoder,
+    DecoderInput,
+    DecoderOutput,
+    DecoderTurn,
+    DecoderTurnOutput,
+    DecoderWord,
+)
 from models.decoders.repetition import first_repetition
 from models.errors import BadCheckpoint, ModelError
 from models.sot.generate import Answer, TurnRequest, WindowRequest, generate

@@ -11,13 +11,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from models.asr.whisper import AsrResult
 from models.decoders.assign import assign
-from models.decoders.base import Decoder, DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
-from models.decoders.cascade import MAX_SAMPLES, NO_SPEECH, REPETITION, TRUNCATED, heard_words, prompt_of, same_requests
-from models.decoders.repetition import first_repetition
+from models.decoders.base import (
+    NO_SPEECH,
+    Decoder,
+    DecoderInput,
+    DecoderOutput,
+    DecoderTurn,
+    DecoderTurnOutput,
+    DecoderWord,
+)
+from models.decoders.heard import MAX_SAMPLES, SilenceRule, heard_whole, prompt_of, same_requests
 from models.target.whisper import TargetClip, TargetWhisper
 
 
@@ -27,15 +34,13 @@ class TargetRules:
 
     pause_samples: turns with a longer pause between them are heard apart. Together is better under other voices, where
         the speaker's lone sound tells the voice; apart is better where turns are short and far from each other.
-    no_speech_prob, no_speech_logprob: nothing is written when Whisper is surer than the first that nobody speaks and
-        less sure than the second of its words (the published rule of openai/whisper).
+    silence: where nothing is written.
     """
 
     margin_samples: int = 4_800
     pause_samples: int = 12_800
     reach_samples: int = 16_000
-    no_speech_prob: float = 0.6
-    no_speech_logprob: float = -1.0
+    silence: SilenceRule = field(default_factory=SilenceRule)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +146,9 @@ class TargetDecoder:
 
     def _turns(self, part: _Part, result: AsrResult) -> list[DecoderTurnOutput]:
         """One output per turn of the part."""
-        if result.no_speech_prob > self._rules.no_speech_prob and result.avg_logprob < self._rules.no_speech_logprob:
+        if self._rules.silence.holds(result):
             return [DecoderTurnOutput((), frozenset({NO_SPEECH})) for _ in part.turns]
-        words, flags = heard_words(result, part.start), set()
-        loop = first_repetition([word.text for word in words])
-        if loop is not None:
-            words = words[:loop]
-            flags.add(REPETITION)
-        elif result.truncated:
-            flags.add(TRUNCATED)
+        words, flags = heard_whole(result, part.start)
         spans = [(turn.start, turn.end) for turn in part.turns]
         places = assign([(word.start, word.end) for word in words], spans, self._rules.reach_samples)
         return [

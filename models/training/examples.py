@@ -52,13 +52,11 @@ class Examples:
         self._layout = layout
         self._encode = encode
         self._seed = seed
-        self._case = learn_case(
-            text for window in windows for turn in window.turns for text in (turn.first_pass, turn.text)
-        )
+        self._case = case_of(windows)
 
     def order(self, epoch: int) -> list[int]:
         """The windows of an epoch, shuffled."""
-        return [int(i) for i in np.random.default_rng([self._seed, epoch]).permutation(len(self.windows))]
+        return shuffled(len(self.windows), self._seed, epoch)
 
     def reference(self, turn: PreparedTurn) -> str:
         """The formatted text that the model should write for a turn."""
@@ -153,6 +151,16 @@ class Examples:
         given = None if rng.random() < perturb.drop_text else self.tokens(text)
         step = self._config.step_samples
         return TurnPrompt(slot, start // step, -(-end // step), given)
+
+
+def case_of(windows: Sequence[PreparedWindow]) -> dict[str, str]:
+    """How words are written, by all texts of a set."""
+    return learn_case(text for window in windows for turn in window.turns for text in (turn.first_pass, turn.text))
+
+
+def shuffled(count: int, seed: int, epoch: int) -> list[int]:
+    """The places of an epoch, shuffled."""
+    return [int(i) for i in np.random.default_rng([seed, epoch]).permutation(count)]
 
 
 def moved(turn: PreparedTurn, samples: int, jitter: float, rng: np.random.Generator) -> tuple[int, int]:

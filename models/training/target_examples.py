@@ -19,10 +19,10 @@ from models.asr.features import CHUNK_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, Lo
 from models.asr.tokens import WhisperTokens
 from models.target.masks import stno
 from models.target.training import IGNORED, TargetBatch
-from models.training.examples import UNDISTURBED, moved
+from models.training.examples import UNDISTURBED, case_of, moved, shuffled
 from models.training.recipe import PerturbSettings
 from models.training.shards import PreparedWindow, read_sound
-from models.training.style import learn_case, restore
+from models.training.style import restore
 
 _MARGIN = 4_800
 _MARGINS = (1_600, 8_000)
@@ -76,13 +76,11 @@ class TargetExamples:
         self._seed = seed
         self._bands = bands
         self._mel: dict[str, LogMel] = {}
-        self._case = learn_case(
-            text for window in windows for turn in window.turns for text in (turn.first_pass, turn.text)
-        )
+        self._case = case_of(windows)
 
     def order(self, epoch: int) -> list[int]:
         """The places of an epoch, shuffled."""
-        return [int(i) for i in np.random.default_rng([self._seed, epoch]).permutation(len(self.windows))]
+        return shuffled(len(self.windows), self._seed, epoch)
 
     def reference(self, part: Part) -> str:
         """The formatted text that the model should write for a speaker."""

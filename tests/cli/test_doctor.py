@@ -19,8 +19,7 @@ from app.engine.infer_app import create_infer_app
 from app.engine.infer_rules import InferRules
 from app.store import migrate, open_database
 from tests.engine.fake_worker import fake_engine
-from tests.jobs.postgres import Postgres
-from tests.running import running
+from tests.running import free_port, running
 from tests.transport.server import wait_until
 
 
@@ -134,22 +133,18 @@ def test_stores_that_cannot_be_used(doctor, tmp_path):
     assert doctor()[1]["store"][0] == "fail"
 
 
-def test_postgresql_is_asked(doctor):
-    postgres = Postgres()
-    try:
-        url = postgres.database()
-        found = doctor(STORE__URL=url, ACCESS__REQUIRED="true")[1]
-        assert found["store"][:1] == ("ok",)
-        assert "PostgreSQL" in found["store"][1]
-        assert (found["schema"][0], found["keys"][0]) == ("warn", "warn")
-        database = open_database(url)
-        migrate(database)
-        assert doctor(STORE__URL=url, ACCESS__REQUIRED="true")[1]["keys"][2] == "crosstalk keys create --name NAME"
-        Access(database, AccessRules()).keys.create(NewKey("one"))
-        assert doctor(STORE__URL=url, ACCESS__REQUIRED="true")[1]["keys"][0] == "ok"
-        database.close()
-    finally:
-        postgres.close()
+def test_postgresql_is_asked(doctor, postgres):
+    url = postgres.database()
+    found = doctor(STORE__URL=url, ACCESS__REQUIRED="true")[1]
+    assert found["store"][:1] == ("ok",)
+    assert "PostgreSQL" in found["store"][1]
+    assert (found["schema"][0], found["keys"][0]) == ("warn", "warn")
+    database = open_database(url)
+    migrate(database)
+    assert doctor(STORE__URL=url, ACCESS__REQUIRED="true")[1]["keys"][2] == "crosstalk keys create --name NAME"
+    Access(database, AccessRules()).keys.create(NewKey("one"))
+    assert doctor(STORE__URL=url, ACCESS__REQUIRED="true")[1]["keys"][0] == "ok"
+    database.close()
 
 
 def test_a_taken_port_and_one_that_is_taken_by_crosstalk(doctor, worker):
@@ -207,8 +202,3 @@ def test_decoders_are_looked_for(monkeypatch):
     assert codecs.missing_decoders() == ()
     monkeypatch.setattr(codecs, "NEEDED", ("opus", "telepathy"))
     assert codecs.missing_decoders() == ("telepathy",)
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 
 import pytest
+from websockets.asyncio.server import serve
 
 from app.client import (
     Done,
@@ -188,6 +190,54 @@ def test_no_server_at_all_is_an_error_after_a_while():
                 await client.send(b"xx")
 
     drive(main)
+
+
+@pytest.mark.parametrize("refusal", ["by the handshake", "after start"])
+def test_a_full_server_is_asked_again_when_it_says(refusal):
+    """Not sooner, and by a client without a session only."""
+    overloaded = {"type": "error", "revision": 0, "code": "overloaded", "message": "full", "fatal": True}
+    tries = []
+
+    async def refuse(connection, request):
+        tries.append(asyncio.get_running_loop().time())
+        if len(tries) == 1 and refusal == "by the handshake":
+            response = connection.respond(503, "full")
+            response.headers["Retry-After"] = "1"
+            return response
+        return None
+
+    async def handle(socket):
+        await socket.recv()
+        if len(tries) == 1:
+            await socket.send(json.dumps(overloaded | {"retry_after_s": 1.0}))
+            await socket.close(4005, "overloaded")
+        await socket.send(json.dumps({"type": "done", "revision": 1, "duration_s": 0, "segments": 0, "warnings": []}))
+
+    async def run():
+        async with serve(handle, "127.0.0.1", 0, process_request=refuse) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with LiveClient([f"ws://127.0.0.1:{port}"], rules=FAST) as client:
+                return [type(event).__name__ async for event in client]
+
+    assert asyncio.run(run())[-1] == "Done"
+    assert len(tries) == 2
+    assert tries[1] - tries[0] >= 1.0
+
+
+def test_who_would_wait_too_long_gives_up_at_once():
+    async def refuse(connection, _request):
+        response = connection.respond(503, "full")
+        response.headers["Retry-After"] = "3600"
+        return response
+
+    async def run():
+        async with serve(lambda _socket: None, "127.0.0.1", 0, process_request=refuse) as server:
+            port = server.sockets[0].getsockname()[1]
+            async with LiveClient([f"ws://127.0.0.1:{port}"], rules=FAST) as client:
+                return [event async for event in client]
+
+    with pytest.raises(LiveFailed, match="503"):
+        asyncio.run(run())
 
 
 def test_a_session_that_the_servers_have_forgotten_is_an_error():

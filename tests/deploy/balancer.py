@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,15 +17,10 @@ from pathlib import Path
 import pytest
 
 from tests.deploy.places import NGINX, ROOT
+from tests.running import free_port
 
 START_S = 120.0
 GENTLY = 19
-
-
-def free_port() -> int:
-    """A port of the loopback that nobody has now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def nginx_program() -> str:
@@ -60,15 +54,16 @@ class Replica:
         mine = {"PYTHONPATH": str(ROOT), "CROSSTALK_SERVER__PORT": str(self.port), "REPLAY_FOLDER": str(answers)}
         self._environment = kept | mine | environment
         self._log = folder / f"replica-{self.port}.log"
-        self.start()
+        self.start(gently=False)
 
-    def start(self) -> None:
-        """Start; `wait_ready` says when it answers. Until then it leaves the processor to the others where it may, as
-        if it were on a machine of its own."""
+    def start(self, *, gently: bool = True) -> None:
+        """Start; `wait_ready` says when it answers. gently: until then it leaves the processor to the others where it
+        may, as if it were on a machine of its own."""
         with self._log.open("ab") as log:
             command = [sys.executable, "-m", "tests.deploy.replay_crosstalk", "serve"]
             self.process = subprocess.Popen(command, cwd=ROOT, env=self._environment, stderr=log, stdout=log)
-        self._hold_back(GENTLY)
+        if gently:
+            self._hold_back(GENTLY)
 
     def wait_ready(self) -> None:
         """Until /readyz says so."""

@@ -99,7 +99,8 @@ def cluster(folder: Path, environment: dict[str, str], replicas: int = 2) -> Ite
     try:
         for _ in range(replicas):
             running.append(Replica(folder, environment))
-            running[-1].wait_ready()
+        for replica in running:
+            replica.wait_ready()
         balancer = Balancer(folder, [it.port for it in running])
         yield balancer, running
     finally:

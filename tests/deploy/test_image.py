@@ -16,9 +16,10 @@ from pathlib import Path
 import pytest
 
 from deploy.check_torch import complaint
-from tests.deploy.balancer import free_port, wait_for
+from tests.deploy.balancer import wait_for
 from tests.deploy.dockerfile import read_stages
 from tests.deploy.places import ROOT
+from tests.running import free_port
 
 BIN = Path(sys.executable).parent
 

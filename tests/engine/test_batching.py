@@ -40,9 +40,9 @@ class Doubler:
 class Bench:
     """A device with one lane over a Doubler, closed at the end."""
 
-    def __init__(self, group=None, urgency=None, **rules) -> None:
+    def __init__(self, group=None, urgency=None, device=None, **rules) -> None:
         self.model = Doubler()
-        self.device = DeviceThread("test-device")
+        self.device = device or DeviceThread("test-device")
         self.lane = MicroBatcher(self.device, self.model, LaneRules("double", **rules), group, urgency)
 
     async def __aenter__(self) -> Bench:
@@ -316,5 +316,62 @@ def test_the_most_urgent_request_goes_first_and_only_with_its_equals() -> None:
             bench.model.gate.set()
             assert await asyncio.gather(first, *rest) == [0, 24, 44, 22, 20, 40, 42]
             assert bench.model.batches == [[0], [10, 20], [11, 21], [12, 22]]
+
+    run(main)
+
+
+class Clock:
+    """Seconds that pass when told to."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+def test_what_is_passed_over_for_too_long_gets_one_batch_now_and_then() -> None:
+    """Neither side starves: the old ones get one batch each time that so much has passed, not one after another."""
+
+    async def main() -> None:
+        clock = Clock()
+        device = DeviceThread("test-device", patience_s=20.0, clock=clock)
+        async with Bench(max_batch=1, max_wait_ms=0, urgency=lambda number: number % 10, device=device) as bench:
+            first = await bench.occupied(0)
+            old = await bench.queued(12, 22, 32)
+            clock.now_s = 19.0
+            new = await bench.queued(10, 20, 30)
+            step = bench.model
+            step.gate.set()
+            await asyncio.gather(first, *new)
+            # Within the time what is urgent goes first; then the rest follows, as nothing passes it over.
+            await asyncio.gather(*old)
+            assert step.batches == [[number] for number in (0, 10, 20, 30, 12, 22, 32)]
+
+            step.batches.clear()
+            first = await bench.occupied(0)
+            old = await bench.queued(12, 22, 32)
+            clock.now_s += 20.0
+            new = await bench.queued(10, 20, 30)
+            step.gate.set()
+            await asyncio.gather(first, *old, *new)
+            assert step.batches == [[number] for number in (0, 12, 10, 20, 30, 22, 32)]
+
+    run(main)
+
+
+def test_what_is_less_urgent_keeps_nothing_urgent_out() -> None:
+    async def main() -> None:
+        async with Bench(max_waiting=2, max_wait_ms=0, urgency=lambda number: number % 10) as bench:
+            first = await bench.occupied(0)
+            waiting = await bench.queued(12, 22)
+            with pytest.raises(Overloaded):
+                await bench.lane.ask(32)
+            urgent = await bench.queued(10, 20)
+            with pytest.raises(Overloaded):
+                await bench.lane.ask(30)
+            bench.model.gate.set()
+            await asyncio.gather(first, *waiting, *urgent)
+            assert bench.model.batches == [[0], [10, 20], [12, 22]]
 
     run(main)

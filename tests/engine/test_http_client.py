@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from starlette.applications import Starlette
 from starlette.responses import Response
 from starlette.routing import Route
 
+from app.core.types import Urgency
 from app.engine.http_client import open_http
 from app.engine.infer_app import create_infer_app
 from app.engine.infer_rules import InferRules
@@ -215,6 +217,36 @@ def test_a_call_that_takes_too_long_goes_to_another_worker() -> None:
             assert (await engine.decode(REQUESTS[0])).turns
         assert good.asked == 2
         held.gate.set()
+        await engine.aclose()
+
+    run(main)
+
+
+def test_a_busy_worker_answers_live_requests_before_recordings() -> None:
+    """How urgent a request is travels with the call."""
+
+    class Gated(Held):
+        def decode_batch(self, requests):
+            order.extend((request.index, request.urgency) for request in requests if len(request.samples) != 16_000)
+            return super().decode_batch(requests)
+
+    order: list[tuple[int, Urgency]] = []
+    kinds = [Urgency.RECORDING] * 3 + [Urgency.TENTATIVE, Urgency.LIVE]
+
+    async def main(site: Site) -> None:
+        worker = Gated()
+        engine = await open_http(http_rules(site.add(worker, batching=BatchRules(max_decode_batch=1))))
+        inside = site.engines[0]
+        first = asyncio.create_task(engine.decode(replace(REQUESTS[0], index=0)))
+        await until(lambda: worker.asked == 1)
+        asked = []
+        for index, urgency in enumerate(kinds, 1):
+            asked.append(asyncio.create_task(engine.decode(replace(REQUESTS[0], index=index, urgency=urgency))))
+            await until(lambda expected=index: inside.waiting["decode"] == expected)
+        worker.gate.set()
+        await asyncio.gather(first, *asked)
+        assert [index for index, _ in order] == [0, 5, 4, 1, 2, 3]
+        assert dict(order) == {0: Urgency.RECORDING} | dict(enumerate(kinds, 1))
         await engine.aclose()
 
     run(main)

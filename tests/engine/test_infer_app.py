@@ -10,6 +10,7 @@ import httpx2
 import numpy as np
 import pytest
 
+from app.core.types import Urgency
 from app.engine.about import About, dump_about, load_about
 from app.engine.infer_app import create_infer_app
 from app.engine.infer_rules import InferRules
@@ -90,6 +91,8 @@ def test_what_is_wrong_has_a_code() -> None:
         assert code(other) == (409, "models_differ")
         odd = await post("/v1/infer/diarize", content=BODY, headers={"Crosstalk-Timeout-Ms": "soon"})
         assert code(odd) == (400, "request_invalid")
+        pressing = await post("/v1/infer/diarize", content=BODY, headers={"Crosstalk-Urgency": "3"})
+        assert code(pressing) == (400, "request_invalid")
         wrong = await post("/v1/infer/decode", content=pack_request(REQUESTS[0]))
         assert code(wrong) == (400, "option_invalid")
         assert wrong.json()["error"]["param"] == "language"
@@ -144,6 +147,27 @@ def test_a_full_worker_and_a_late_answer_say_so() -> None:
         worker.gate.set()
 
     run(main, worker, InferRules(max_inside=1))
+
+
+def test_recordings_leave_room_to_live_sessions() -> None:
+    worker = Gated()
+
+    async def main(client, _engine) -> None:
+        async def post(urgency: Urgency) -> httpx2.Response:
+            headers = {"Crosstalk-Urgency": str(urgency.value)}
+            return await client.post("/v1/infer/diarize", content=BODY, headers=headers)
+
+        inside = [asyncio.create_task(post(Urgency.RECORDING)) for _ in range(7)]
+        while (await client.get("/v1/infer/about")).json()["in_flight"] < 7:  # noqa: ASYNC110 - told over HTTP
+            await asyncio.sleep(0.01)
+        assert code(await post(Urgency.RECORDING)) == (503, "overloaded")
+        live = asyncio.create_task(post(Urgency.LIVE))
+        while (await client.get("/v1/infer/about")).json()["in_flight"] < 8:  # noqa: ASYNC110 - told over HTTP
+            await asyncio.sleep(0.01)
+        worker.gate.set()
+        assert {answer.status_code for answer in await asyncio.gather(live, *inside)} == {200}
+
+    run(main, worker, InferRules(max_inside=8))
 
 
 def test_ready_means_that_a_probe_passed() -> None:

@@ -10,9 +10,13 @@ from tests.jobs.harness import Site
 @pytest.fixture(params=["sqlite", "postgres"])
 def url(request, tmp_path):
     """A database's URL, empty."""
-    if request.param == "postgres":
-        return request.getfixturevalue("postgres").database()
-    return f"sqlite:///{tmp_path / 'store.sqlite'}"
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'store.sqlite'}"
+        return
+    server = request.getfixturevalue("postgres")
+    made = server.database()
+    yield made
+    server.drop(made)
 
 
 @pytest.fixture

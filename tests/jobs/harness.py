@@ -24,8 +24,8 @@ from tests.engine.fake_worker import VOCABULARY, Line, meeting
 from tests.jobs import worker_process
 from tests.transport.server import wav
 
-_FORKS = multiprocessing.get_context("forkserver")
-_FORKS.set_forkserver_preload(["tests.jobs.worker_process", "app.jobs.dbos_engine"])
+FORKS = multiprocessing.get_context("forkserver")
+FORKS.set_forkserver_preload(["tests.jobs.worker_process", "app.jobs.dbos_engine"])
 
 
 def recording(seed: int, duration_s: float = 20.0, *, poison: bool = False) -> bytes:
@@ -51,7 +51,7 @@ class WorkerProcess:
 
     def __init__(self, computed: Path, delay_ms: int, environment: dict[str, str], log: Path) -> None:
         arguments = (str(computed), delay_ms, environment, str(log))
-        self._process = _FORKS.Process(target=worker_process.run, args=arguments, daemon=True)
+        self._process = FORKS.Process(target=worker_process.run, args=arguments, daemon=True)
         self._process.start()
 
     @property

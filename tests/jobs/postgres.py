@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -12,8 +11,12 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from tests.running import free_port
+
 _PLACES = ("/usr/lib/postgresql/17/bin", "/usr/lib/postgresql/16/bin", "/usr/lib/postgresql/15/bin", "/usr/bin")
 _USER = "postgres"
+_MEMORY = Path("/dev/shm")
+_MEMORY_BYTES = 2 * 1024**3
 
 
 def binaries() -> Path:
@@ -26,17 +29,22 @@ def binaries() -> Path:
     pytest.fail("these tests need PostgreSQL's server programs (Debian: apt-get install postgresql)")
 
 
+def place() -> Path | None:
+    """Where clusters lie: in memory where there is room, as a cluster is thousands of files; None = on the disk."""
+    roomy = _MEMORY.is_dir() and os.access(_MEMORY, os.W_OK) and shutil.disk_usage(_MEMORY).free >= _MEMORY_BYTES
+    return _MEMORY if roomy else None
+
+
 class Postgres:
     """One cluster; `database()` gives a fresh database each."""
 
     def __init__(self, fsync: bool = False) -> None:
         self._bin = binaries()
-        self._folder = Path(tempfile.mkdtemp(prefix="crosstalk-pg-"))
+        self._folder = Path(tempfile.mkdtemp(prefix="crosstalk-pg-", dir=place()))
         self._data = self._folder / "data"
         self._fsync = "on" if fsync else "off"
         self._made = 0
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self._port = free.getsockname()[1]
+        self._port = free_port()
         if os.geteuid() == 0:
             shutil.chown(self._folder, _USER)
         self._run("initdb", "-D", str(self._data), "-A", "trust", "-U", _USER, "-E", "UTF8", "--no-sync")
@@ -46,7 +54,7 @@ class Postgres:
         """Start the server and wait until it answers."""
         options = (
             f"-p {self._port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self._folder} "
-            f"-c fsync={self._fsync} -c max_connections=200"
+            f"-c fsync={self._fsync} -c max_connections=200 -c max_wal_size=128MB"
         )
         self._run("pg_ctl", "-D", str(self._data), "-o", options, "-l", str(self._folder / "log"), "-w", "start")
 
@@ -61,6 +69,11 @@ class Postgres:
         with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
             connection.execute(f"create database {name}")
         return self._url(name)
+
+    def drop(self, url: str) -> None:
+        """Remove a database, whoever is still connected."""
+        with psycopg.connect(self._url("postgres"), autocommit=True) as connection:
+            connection.execute(f"drop database {url.rpartition('/')[2]} with (force)")
 
     def _url(self, name: str) -> str:
         return f"postgresql://{_USER}@127.0.0.1:{self._port}/{name}"

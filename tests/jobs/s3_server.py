@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
 import subprocess
 import sys
 import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+
+from tests.running import free_port
 
 KEYS = {"AWS_ACCESS_KEY_ID": "crosstalk", "AWS_SECRET_ACCESS_KEY": "not-a-secret", "AWS_REGION": "us-east-1"}
 BUCKET = "sound"
@@ -32,9 +32,7 @@ class S3Server:
     def __init__(self) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="crosstalk-s3-"))
         names = (*_PORTS, *_GRPC)
-        with ExitStack() as held:
-            free = [held.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in names]
-            ports = dict(zip(names, (it.getsockname()[1] for it in free), strict=True))
+        ports = {name: free_port() for name in names}
         self.url = f"http://127.0.0.1:{ports['s3.port']}"
         credentials = [{"accessKey": KEYS["AWS_ACCESS_KEY_ID"], "secretKey": KEYS["AWS_SECRET_ACCESS_KEY"]}]
         who = {"identities": [{"name": "tests", "credentials": credentials, "actions": ["Admin"]}]}

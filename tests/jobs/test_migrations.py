@@ -24,7 +24,8 @@ from app.store import migrate, open_database
 from app.store.migrate import MIGRATIONS, Patience, check_schema, revision, schema
 from app.store.migrate import metadata as schema_tables
 from app.transport.live import sql_store
-from tests.jobs.harness import recording
+from tests.jobs import worker_process
+from tests.jobs.harness import FORKS, recording
 
 ALL_TABLES = [tables.metadata, sql_store.metadata, access_tables.metadata, schema_tables]
 REVISIONS = [it.revision for it in ScriptDirectory(str(MIGRATIONS)).walk_revisions()][::-1]
@@ -41,13 +42,15 @@ def test_migrations_make_the_tables_that_the_queries_see(url):
     database.close()
 
 
-def test_processes_migrate_an_empty_database_at_once(url):
-    command = [sys.executable, "-m", "app.cli", "migrate", "upgrade"]
-    environment = os.environ | {"CROSSTALK_STORE__URL": url, "PYTHONPATH": str(Path(__file__).parents[2])}
-    running = [subprocess.Popen(command, env=environment, stderr=subprocess.PIPE) for _ in range(3)]
+def test_processes_migrate_an_empty_database_at_once(url, tmp_path):
+    log = tmp_path / "log"
+    arguments = (["migrate", "upgrade"], {"CROSSTALK_STORE__URL": url}, str(log))
+    running = [FORKS.Process(target=worker_process.run_command, args=arguments, daemon=True) for _ in range(3)]
     for process in running:
-        said = process.communicate(timeout=120)[1]
-        assert process.returncode == 0, said
+        process.start()
+    for process in running:
+        process.join(120)
+        assert process.exitcode == 0, log.read_text()
     database = open_database(url)
     assert revision(database) == REVISIONS[-1]
     database.close()

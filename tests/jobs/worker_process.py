@@ -56,14 +56,25 @@ class LoggedEngine:
 
 def run(computed: str, delay_ms: int, environment: dict[str, str], log: str) -> None:
     """The whole life of the process. computed: where every answer is written down; log: takes what it says."""
+    _become(environment, log)
+
+    async def build(_settings):
+        return LoggedEngine(fake_engine(), computed, delay_ms / 1000)
+
+    raise SystemExit(main(["worker"], build))
+
+
+def run_command(arguments: list[str], environment: dict[str, str], log: str) -> None:
+    """`crosstalk ARGUMENTS` as a process."""
+    _become(environment, log)
+    raise SystemExit(main(arguments))
+
+
+def _become(environment: dict[str, str], log: str) -> None:
+    """Take these settings alone, and say everything to the log."""
     said = os.open(log, os.O_APPEND | os.O_CREAT | os.O_WRONLY)
     for stream in (sys.stdout, sys.stderr):
         os.dup2(said, stream.fileno())
     for name in [name for name in os.environ if name.startswith("CROSSTALK_")]:
         del os.environ[name]
     os.environ |= environment
-
-    async def build(_settings):
-        return LoggedEngine(fake_engine(), computed, delay_ms / 1000)
-
-    raise SystemExit(main(["worker"], build))

@@ -7,9 +7,9 @@ import time
 import wave
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 import numpy as np
-import openai
 import uvicorn
 
 from app.main import create_app
@@ -17,6 +17,9 @@ from app.settings import LimitsGroup, LiveGroup, ServerGroup, Settings
 from app.transport.server import DrainingServer, socket_options
 from tests.engine.fake_worker import Line, meeting
 from tests.running import running
+
+if TYPE_CHECKING:
+    import openai
 
 SCRIPT = (
     Line(0.5, 0, "alpha bravo charlie delta echo foxtrot golf hotel"),
@@ -63,6 +66,9 @@ def serving(engine, chosen: Settings) -> Iterator[str]:
 
 def client(url: str, **options) -> openai.OpenAI:
     """OpenAI's own client, pointed at us."""
+    # Imported here: it takes a second, and processes of their own need it nowhere.
+    import openai
+
     return openai.OpenAI(base_url=f"{url}/v1", api_key="unused", max_retries=0, timeout=30, **options)
 
 

@@ -1,6 +1,7 @@
 """`crosstalk serve` as a process with the real models: OpenAI's client transcribes pyannote's sample conversation.
 
-The sample is 30 s of a telephone call between two women; sample.stm beside it holds their words.
+The sample is 30 s of a telephone call between two women; sample.stm beside it holds their words. The models hear it
+once, for the first request.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ SAID = ("hello", "new jersey", "texas", "chicago", "yankee")
 def real_client(tmp_path_factory):
     kept = {name: value for name, value in os.environ.items() if not name.startswith("CROSSTALK_")}
     process = subprocess.Popen(
-        [sys.executable, "-m", "app.cli", "serve", "--port", "0", "--device", "cpu"],
+        [sys.executable, "-m", "tests.transport.real_crosstalk", "serve", "--port", "0", "--device", "cpu"],
         cwd=ROOT,
         env=kept | {"CROSSTALK_DATA_DIR": str(tmp_path_factory.mktemp("data"))},
         stderr=subprocess.PIPE,

@@ -256,6 +256,18 @@ test("a server that lets in and then has no room is full as well", () => {
   assert.deepEqual({ code, reason, stood }, { code: "overloaded", reason: "it holds 2 sessions; try again later", stood: false });
 });
 
+test("a full server is asked again when it says", () => {
+  const { socket, clock, of } = session();
+  socket().onopen();
+  socket().say("error", 0, { code: "overloaded", message: "full", retry_after_s: 10, fatal: true });
+  socket().lose(4005, "overloaded");
+  assert.equal(of("state").at(-1).retry_in_s, 10);
+  clock.go(9_999);
+  assert.equal(Socket.all.length, 1);
+  clock.go(1);
+  assert.equal(Socket.all.length, 2);
+});
+
 test("goaway moves on at once", () => {
   const { socket, clock, client } = session();
   socket().ready();

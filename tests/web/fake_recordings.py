@@ -47,12 +47,14 @@ class FakeRecordings:
         self.texts = dict(enumerate(text for _, _, text in TEXTS))
         self.revision = 1
         self.edits: list[dict] = []
+        self.refusals: list[tuple[str, int]] = []
+        """(code, seconds to wait) that the next uploads are refused with."""
         self.app = FastAPI(openapi_url=None)
         self.app.include_router(pages.make_router())
         self.app.add_api_route("/v1/models", lambda: {"data": []}, methods=["GET"])
         base = "/v1/recordings"
         self.app.add_api_route(base, self._list, methods=["GET"])
-        self.app.add_api_route(base, self._upload, methods=["POST"], status_code=202)
+        self.app.add_api_route(base, self._upload, methods=["POST"], status_code=202, response_model=None)
         self.app.add_api_route(base + "/{identity}", self._one, methods=["GET"])
         self.app.add_api_route(base + "/{identity}", self._remove, methods=["DELETE"])
         self.app.add_api_route(base + "/{identity}/cancel", self._cancel, methods=["POST"])
@@ -78,8 +80,13 @@ class FakeRecordings:
     def _list(self, name: str = "") -> dict:
         return {"data": [it for it in self.items if name in it["file_name"]], "next_cursor": None}
 
-    async def _upload(self, request: Request) -> dict:
+    async def _upload(self, request: Request) -> dict | JSONResponse:
         assert request.headers["idempotency-key"]
+        if self.refusals:
+            code, wait_s = self.refusals.pop(0)
+            error = {"message": "the queue is full", "type": "x", "param": None, "code": code}
+            status = 503 if code == "queue_full" else 429
+            return JSONResponse({"error": error}, status_code=status, headers={"Retry-After": str(wait_s)})
         async with request.form() as form:
             self.items.insert(0, recording(len(self.items), "queued", form["file"].filename))
         return self.items[0]

@@ -52,6 +52,23 @@ def test_a_file_is_uploaded_and_listed(tab, voices):
     assert tab.run("document.querySelectorAll('#uploads .item').length") == 0
 
 
+def test_a_full_queue_is_said_and_the_file_is_sent_when_there_is_room(tab, fake, voices):
+    about = "document.querySelector('#uploads .about')?.textContent"
+    fake.refusals = [("queue_full", 2), ("queue_limit_reached", 600)]
+    tab.choose_file("#file", voices)
+    rest = "keep the page open."
+    mine = "Too many of your recordings are waiting"
+    tab.wait(f"{about} === 'Too many recordings are waiting on this server. This one is sent in about 2 s; {rest}'")
+    tab.wait(f"{about} === '{mine}. This one is sent in about 10 min; {rest}'")
+    tab.click("#uploads button")
+    tab.wait(f"{about} === 'Stopped.'")
+    tab.click("#uploads button")
+    fake.refusals = [("queue_full", 1)]
+    tab.choose_file("#file", voices)
+    tab.wait(f"{ITEMS} === 5")
+    assert tab.run("document.querySelectorAll('#uploads .item').length") == 0
+
+
 def test_cancel_reaches_the_server(tab, fake):
     tab.click("#items li:nth-child(2) button")
     tab.wait("document.querySelector('#items li:nth-child(2)').innerText.includes('Cancelled')")

@@ -33,7 +33,7 @@ from app.audio.stream import ContainerStream, Gap
 from app.context import working_for
 from app.core.times import to_samples, to_seconds
 from app.core.types import Frames
-from app.errors import AudioEmpty, CrosstalkError, InputError
+from app.errors import AudioEmpty, CrosstalkError, InputError, Overloaded
 from app.live.session import LiveSession
 from app.live.updates import Finished, LiveOptions
 from app.observers import within
@@ -94,6 +94,7 @@ async def listen(websocket: WebSocket) -> None:
         await _deny(websocket, HTTPStatus.BAD_REQUEST, "Bad Request", error.message, request_id)
         return
     if service.hub.full:
+        service.hub.observer.error("listen", Overloaded.code)
         await _deny(websocket, HTTPStatus.SERVICE_UNAVAILABLE, "OVERLOADED", "This server has no room.", request_id)
         return
     span = service.hub.observer.span("listen session", {"crosstalk.session_id": request_id})
@@ -119,6 +120,8 @@ async def _deny(websocket: WebSocket, status: HTTPStatus, code: str, message: st
     header = message.encode("ascii", "replace").decode().replace("\n", " ")
     body = {"err_code": code, "err_msg": message, "request_id": request_id}
     headers = {"dg-request-id": request_id, "dg-error": header}
+    if status is HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(websocket.app.state.listen.hub.limits.retry_after_s)
     await websocket.send_denial_response(JSONResponse(body, status, headers))
 
 

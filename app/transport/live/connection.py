@@ -43,10 +43,14 @@ class State(StrEnum):
 class Ended(Exception):
     """The connection is to be closed by the server."""
 
-    def __init__(self, close: int, code: str, message: str, param: str | None = None) -> None:
+    def __init__(
+        self, close: int, code: str, message: str, param: str | None = None, retry_after_s: float | None = None
+    ) -> None:
         super().__init__(message)
         self.close = close
-        self.problem = wire.Problem(revision=0, code=code, message=message, param=param, fatal=True)
+        self.problem = wire.Problem(
+            revision=0, code=code, message=message, param=param, retry_after_s=retry_after_s, fatal=True
+        )
 
 
 class Connection:
@@ -92,7 +96,7 @@ class Connection:
         have = 0
         self._check_audio(start.audio)
         if start.resume is None:
-            room, token = await self._hub.open(start, self._owner.tenant)
+            room, token = await self._open(start)
         else:
             token, have = start.resume.token, start.resume.have_revision
             found = await self._hub.resume(token, self._owner.tenant)
@@ -102,6 +106,13 @@ class Connection:
             room = found
         with working_for(session_id=room.record.id):
             await self._inside(room, start, token, have)
+
+    async def _open(self, start: wire.Start) -> tuple[Room, str]:
+        try:
+            return await self._hub.open(start, self._owner.tenant)
+        except Overloaded as error:
+            # Only here is it told when to come again: who has a session tries the next server at once.
+            raise Ended(4005, error.code, error.message, retry_after_s=self._limits.retry_after_s) from error
 
     async def _inside(self, room: Room, start: wire.Start, token: str, have: int) -> None:
         room.attach(self._mailbox)
@@ -362,4 +373,5 @@ def _ended(error: CrosstalkError) -> Ended:
         close = 1012  # a server of the build or the models that wrote it can go on
     elif isinstance(error, InputError):
         close, code = 4002, "format_invalid"
-    return Ended(close, code, error.message, error.param)
+    retry_after_s = error.retry_after_s if isinstance(error, LimitReached) else None
+    return Ended(close, code, error.message, error.param, retry_after_s)

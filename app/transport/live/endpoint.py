@@ -15,7 +15,7 @@ from starlette.websockets import WebSocketDisconnect
 
 from app.audio.limits import AudioLimits
 from app.engine.base import Engine
-from app.errors import OptionInvalid
+from app.errors import OptionInvalid, Overloaded
 from app.formats import FORMATS
 from app.transport import sse
 from app.transport.access.credentials import credentials_of
@@ -42,7 +42,6 @@ class LiveService:
     hub: LiveHub
     engine: Engine
     audio: AudioLimits
-    retry_after_s: int
     recheck_s: float = 30.0
 
 
@@ -63,9 +62,7 @@ async def live(websocket: WebSocket) -> None:
     service: LiveService = websocket.app.state.live
     hub = service.hub
     if hub.crowded and not hub.may_resume:
-        headers = {"Retry-After": str(service.retry_after_s)}
-        problem = Problem(503, "overloaded", "this server holds as much as it can", headers=headers)
-        await websocket.send_denial_response(problem.response())
+        await _no_room(websocket, hub, "this server holds as much as it can")
         return
     _, subprotocol = credentials_of(websocket.headers)
     await websocket.accept(subprotocol)
@@ -83,19 +80,25 @@ async def view(websocket: WebSocket, session: str, share: str = "") -> None:
     except SessionUnknown as error:
         await websocket.send_denial_response(Problem(404, error.code, error.message, error.param).response())
         return
-    _, subprotocol = credentials_of(websocket.headers)
-    await websocket.accept(subprotocol)
-    frames = while_shared(follow(service.hub, record), look, service.recheck_s)
-    showing = asyncio.create_task(_show(websocket, frames, service.hub.limits.send_timeout_s))
-    leaving = asyncio.create_task(_left(websocket))
     try:
-        await asyncio.wait({showing, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if showing.done():
-            await showing
-    finally:
-        showing.cancel()
-        leaving.cancel()
-        await asyncio.gather(showing, leaving, return_exceptions=True)
+        service.hub.audience.check()
+    except Overloaded as error:
+        await _no_room(websocket, service.hub, error.message)
+        return
+    with service.hub.audience.seat():
+        _, subprotocol = credentials_of(websocket.headers)
+        await websocket.accept(subprotocol)
+        frames = while_shared(follow(service.hub, record), look, service.recheck_s)
+        showing = asyncio.create_task(_show(websocket, frames, service.hub.limits.send_timeout_s))
+        leaving = asyncio.create_task(_left(websocket))
+        try:
+            await asyncio.wait({showing, leaving}, return_when=asyncio.FIRST_COMPLETED)
+            if showing.done():
+                await showing
+        finally:
+            showing.cancel()
+            leaving.cancel()
+            await asyncio.gather(showing, leaving, return_exceptions=True)
 
 
 @router.get("/v1/live/{session}/events", summary="Follow a live session", response_class=StreamingResponse)
@@ -103,12 +106,15 @@ async def events(request: Request, service: LiveDep, session: str, share: Share 
     """Server-sent events: `ready`, `snapshot`, then `partial`, `final`, `speakers`, `done`."""
     look = _look(request, service, session, share)
     record = await _found(look)
+    audience = service.hub.audience
+    audience.check()
 
     async def stream() -> AsyncIterator[bytes]:
         try:
-            async for frame in while_shared(follow(service.hub, record), look, service.recheck_s):
-                yield sse.HEARTBEAT if frame is None else b"data: " + frame.encode() + b"\n\n"
-        except SessionUnknown as error:
+            with audience.seat():
+                async for frame in while_shared(follow(service.hub, record), look, service.recheck_s):
+                    yield sse.HEARTBEAT if frame is None else b"data: " + frame.encode() + b"\n\n"
+        except (SessionUnknown, Overloaded) as error:
             problem = wire.Problem(revision=0, code=error.code, message=error.message, param=error.param, fatal=True)
             yield b"data: " + problem.text().encode() + b"\n\n"
 
@@ -130,6 +136,13 @@ async def download(
         media_type=chosen.media_type,
         headers={"Content-Disposition": f'attachment; filename="transcript{chosen.extension}"'},
     )
+
+
+async def _no_room(websocket: WebSocket, hub: LiveHub, why: str) -> None:
+    """Refuse a handshake for want of room."""
+    hub.observer.error("live", Overloaded.code)
+    headers = {"Retry-After": str(hub.limits.retry_after_s)}
+    await websocket.send_denial_response(Problem(503, Overloaded.code, why, headers=headers).response())
 
 
 async def _show(websocket: WebSocket, frames: AsyncIterator[str | None], send_timeout_s: float) -> None:

@@ -13,15 +13,17 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import replace
 
 from app.context import working_for
 from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
-from app.live.snapshot import BadSnapshot, Snapshot
+from app.live.snapshot import Snapshot
 from app.live.updates import KnownVoice, LiveOptions
 from app.observers import Observer, Span, Unobserved
 from app.options import hotwords, language_code, speaker_count
+from app.transport.live.audience import Audience
 from app.transport.live.gate import StreamGate
 from app.transport.live.guests import Guests
 from app.transport.live.limits import LiveLimits
@@ -68,6 +70,7 @@ class LiveHub:
         self._open_session = open_session
         self._voices = voices or no_voices
         self.guests = Guests()
+        self.audience = Audience(limits.max_viewers)
         self.store = store
         self.limits = limits
         self._rooms: dict[str, Room] = {}
@@ -218,19 +221,13 @@ class LiveHub:
     async def _begin(self, record: Record, options: LiveOptions, snapshot: Snapshot | None) -> Room:
         span = self.observer.span("live session", {"crosstalk.session_id": record.id})
         with working_for(session_id=record.id), span.current():
-            try:
+            async with AsyncExitStack() as unless_done:
+                unless_done.callback(span.end)
                 session = self._open_session(options, snapshot)
-            except BadSnapshot:
-                span.end()
-                raise
-            await session.__aenter__()
-            room = Room(session, record, self.store, self.limits, self.observer)
-            try:
+                await unless_done.enter_async_context(session)
+                room = Room(session, record, self.store, self.limits, self.observer)
                 await room.restore()
-            except BaseException:
-                span.end()
-                await session.aclose()
-                raise
+                unless_done.pop_all()
             self._rooms[record.id] = room
             task = asyncio.create_task(self._live(room, span), name=f"live-{record.id}")
         self._tasks.add(task)

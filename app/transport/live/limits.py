@@ -11,9 +11,11 @@ class LiveLimits:
 
     max_waiting_events: events that may wait for a client that reads slowly, before it is sent away to resume
     max_viewer_events: the same for a viewer, before it gets a snapshot instead
+    retry_after_s: what a refused client is told to wait
     """
 
     max_sessions: int = 32
+    max_viewers: int = 1_000
     max_load: float = 0.8
     max_message_bytes: int = 1 << 20
     max_ahead_s: float = 30.0
@@ -33,3 +35,4 @@ class LiveLimits:
     tick_s: float = 1.0
     renew_s: float = 5.0
     sweep_s: float = 60.0
+    retry_after_s: int = 10

@@ -306,12 +306,13 @@ class GoAway(ServerEvent):
 
 
 class Problem(ServerEvent):
-    """Something went wrong; a fatal one is followed by a close."""
+    """Something went wrong; a fatal one is followed by a close. retry_after_s: when it may go better."""
 
     type: Literal["error"] = "error"
     code: str
     message: str
     param: str | None = None
+    retry_after_s: float | None = None
     fatal: bool
 
 

@@ -61,7 +61,7 @@ async def running(
     hub.start()
     gate.start(lambda: hub.sessions)
     try:
-        yield LiveService(hub, demand, audio, retry_after_s=10, recheck_s=recheck_s)
+        yield LiveService(hub, demand, audio, recheck_s)
     finally:
         await gate.aclose()
         await hub.aclose()

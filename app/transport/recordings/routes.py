@@ -22,7 +22,7 @@ from app.transport.access.routes import AccessDep, IdentityDep
 from app.transport.deps import ServicesDep
 from app.transport.problems import HttpProblem
 from app.transport.recordings import audio, events, schemas, upload
-from app.transport.uploads import receive_any_form
+from app.transport.uploads import may_hold_file, receive_any_form
 
 PARTIAL_HEADER = "X-Crosstalk-Partial"
 _ID = re.compile(r"rec_[0-9a-f]{32}")
@@ -50,6 +50,8 @@ async def create_recording(
     idempotency_key: Annotated[str | None, Header()] = None,
 ) -> Response:
     """Upload a recording, or name an upload that came in parts; it is transcribed in the background."""
+    if may_hold_file(request):
+        await asyncio.to_thread(services.store.jobs.check_room, who.tenant, idempotency_key)
     async with receive_any_form(request, services.upload_limits, services.upload_dir) as form:
         place = services.workplace
         serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant)

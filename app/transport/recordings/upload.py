@@ -66,7 +66,7 @@ def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: 
     """Store the form's file, or that of the upload it names, and queue it; (job, whether it is new). Blocks.
 
     The form's file is gone from where it was. Raises OptionInvalid, WebhookRefused, IdempotencyConflict, StoreError,
-    OutputError, UploadNotFound, UploadConflict, and what the recording raises.
+    OutputError, UploadNotFound, UploadConflict, QueueFull, QueueShareFull, and what the recording raises.
     """
     once, lists = _fields(form)
     if form.file is None and UPLOAD_FIELD not in once:
@@ -90,6 +90,7 @@ def _queue_upload(store: Store, limits: AudioLimits, upload_id: str, wanted: Wan
         return _made_before(store, upload.job_id, wanted), False
     # No client can send a key with a space, so this one is the upload's alone.
     alone = replace(wanted, key=wanted.key or f"upload {upload.id}")
+    store.jobs.check_room(alone.tenant, alone.key)
     try:
         with store.uploads.whole(upload) as path:
             job, made = _queue_file(store, limits, path, upload.file_name, alone)

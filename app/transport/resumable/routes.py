@@ -71,6 +71,7 @@ def create_upload(
         raise OptionInvalid("the length of the file must be known: send Upload-Length", param="Upload-Length")
     if upload_length > services.upload_limits.max_file_bytes:
         raise too_large("Upload-Length", services.upload_limits.max_file_bytes)
+    services.store.jobs.check_room(who.tenant)
     known = headers.read_metadata(upload_metadata)
     name = file_name(known.get("filename", known.get("name", "")))
     made = services.store.uploads.create(who.tenant, upload_length, name, upload_metadata, services.uploads)

@@ -4,12 +4,18 @@ import * as access from "./access.js";
 
 const BASE = "/v1/recordings";
 
-/** What the server answered instead: `status`, `code`, and a message for the reader. */
+/** What the server answered instead: `status`, `code`, a message for the reader, and when to ask again (0 = not told). */
 export class ApiProblem extends Error {
-  constructor(status, code, message) {
+  constructor(status, code, message, retry_in_s = 0) {
     super(message);
     this.status = status;
     this.code = code;
+    this.retry_in_s = retry_in_s;
+  }
+
+  /** Whether as many recordings wait as may, of everybody or of this user. */
+  get full() {
+    return this.code === "queue_full" || this.code === "queue_limit_reached";
   }
 }
 
@@ -22,15 +28,15 @@ async function request(path, options = {}) {
   } catch {
     throw new ApiProblem(0, "unreachable", "The server does not answer.");
   }
-  if (!answer.ok) throw problemOf(answer.status, await answer.text());
+  if (!answer.ok) throw problemOf(answer.status, await answer.text(), answer.headers.get("Retry-After"));
   return answer;
 }
 
-function problemOf(status, body) {
+function problemOf(status, body, retryAfter) {
   if (status === 404 && !body.includes("job_not_found")) return new ApiProblem(404, "no_recordings", "This server keeps no recordings.");
   try {
     const { message, code } = JSON.parse(body).error;
-    return new ApiProblem(status, code, message);
+    return new ApiProblem(status, code, message, Number(retryAfter) || 0);
   } catch {
     return new ApiProblem(status, "unknown", `The server answered ${status}.`);
   }
@@ -73,7 +79,7 @@ export async function upload(file, fields, onProgress, begun) {
     sending.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
     sending.onload = () => {
       if (sending.status < 300) resolve(JSON.parse(sending.responseText));
-      else reject(problemOf(sending.status, sending.responseText));
+      else reject(problemOf(sending.status, sending.responseText, sending.getResponseHeader("Retry-After")));
     };
     sending.onerror = () => reject(new ApiProblem(0, "unreachable", "The connection broke while the file was sent."));
     sending.onabort = () => reject(new ApiProblem(0, "aborted", "Stopped."));

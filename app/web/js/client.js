@@ -303,8 +303,9 @@ export class LiveClient extends EventTarget {
     if (this._over) return;
     const why = this._problem?.message || reason || "";
     if (code in FATAL_CLOSES) return this._fail(this._problem?.code ?? FATAL_CLOSES[code], why || `closed with ${code}`);
-    if (this._problem?.code === "overloaded") this._refusal = { code: "overloaded", message: why };
-    else if (opened) this._refusal = null;
+    if (this._problem?.code === "overloaded") {
+      this._refusal = { code: "overloaded", message: why, retry_in_s: this._problem.retry_after_s ?? 0 };
+    } else if (opened) this._refusal = null;
     this._lost(why);
     if (!opened && this._explain) this._ask(this._failures);
     return undefined;

@@ -110,6 +110,43 @@ function actions(item) {
   return row;
 }
 
+/** A refused file in words; it waits here and is sent when there should be room. */
+function noRoom({ code, retry_in_s }) {
+  const whose = code === "queue_full" ? "Too many recordings are waiting on this server" : "Too many of your recordings are waiting";
+  const when = retry_in_s < 60 ? `${retry_in_s} s` : `${Math.ceil(retry_in_s / 60)} min`;
+  return `${whose}. This one is sent in about ${when}; keep the page open.`;
+}
+
+/** Some time, or less when `button` is pressed: then it throws as an upload that was stopped. */
+function pause(seconds, button) {
+  return new Promise((resolve, reject) => {
+    const stopped = () => {
+      clearTimeout(timer);
+      reject(new api.ApiProblem(0, "aborted", "Stopped."));
+    };
+    const timer = setTimeout(() => {
+      button.removeEventListener("click", stopped);
+      resolve();
+    }, seconds * 1000);
+    button.addEventListener("click", stopped, { once: true });
+  });
+}
+
+/** Uploads, again and again while the server has no room for it. */
+async function sendWhenRoom(file, { about, bar, stop, onProgress }) {
+  const fields = { language: $("language").value, num_speakers: $("people").value };
+  for (;;) {
+    try {
+      return await api.upload(file, fields, onProgress, (abort) => stop.addEventListener("click", abort, { once: true }));
+    } catch (error) {
+      if (!error.full) throw error;
+      about.textContent = noRoom(error);
+      bar.value = 0;
+      await pause(Math.max(1, error.retry_in_s), stop);
+    }
+  }
+}
+
 async function send(file) {
   const stop = make("button", { class: "small", type: "button" }, "Stop");
   const about = make("p", { class: "about" }, "Sending…");
@@ -121,8 +158,7 @@ async function send(file) {
     about.textContent = `Sending · ${Math.round(share * 100)} %`;
   };
   try {
-    const fields = { language: $("language").value, num_speakers: $("people").value };
-    await api.upload(file, fields, onProgress, (abort) => stop.addEventListener("click", abort));
+    await sendWhenRoom(file, { about, bar, stop, onProgress });
     element.remove();
     await load();
   } catch (error) {
@@ -154,7 +190,11 @@ function route() {
 
 for (const [code, name] of LANGUAGES) $("language").append(make("option", { value: code }, name));
 for (let count = 1; count <= 20; count += 1) $("people").append(make("option", { value: count }, String(count)));
-$("file").addEventListener("change", () => sendAll([...$("file").files]));
+$("file").addEventListener("change", () => {
+  const files = [...$("file").files];
+  $("file").value = ""; // so that the same file can be chosen again
+  sendAll(files);
+});
 $("find").addEventListener("input", load);
 $("more").addEventListener("click", () => ((pages += 1), load()));
 for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {

@@ -76,7 +76,7 @@ export class Viewer extends EventTarget {
   }
 
   _receive(event) {
-    if (event.type === "error") return event.fatal ? this._fail() : undefined;
+    if (event.type === "error") return event.fatal && event.code !== "overloaded" ? this._fail() : undefined;
     this.dispatchEvent(new CustomEvent(event.type, { detail: event }));
     if (event.type === "done") {
       this._over = true;

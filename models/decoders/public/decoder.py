@@ -14,8 +14,15 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurnOutput, DecoderWord
-from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED
+from models.decoders.base import (
+    NO_SPEECH,
+    REPETITION,
+    TRUNCATED,
+    DecoderInput,
+    DecoderOutput,
+    DecoderTurnOutput,
+    DecoderWord,
+)
 from models.decoders.public.attribute import Attribution, PlacedWord, Turn, attribute
 from models.decoders.public.kinds import Hint, Kind
 from models.decoders.public.segments import SAMPLE_RATE, Fault, Repaired, repair

@@ -9,8 +9,8 @@ import numpy as np
 
 from models.asr.whisper import AsrResult
 from models.asr.words import AsrWord
-from models.decoders.base import DecoderInput, DecoderTurn
-from models.decoders.cascade import NO_SPEECH, REPETITION, CascadeDecoder
+from models.decoders.base import NO_SPEECH, REPETITION, DecoderInput, DecoderTurn
+from models.decoders.cascade import CascadeDecoder
 
 
 def heard(text: str, start_s: float = 0.0, each_s: float = 0.4, **more: float) -> AsrResult:

@@ -14,9 +14,9 @@ from models.adapters.lora import adapters_of
 from models.asr.whisper import AsrResult, WhisperAsr
 from models.asr.words import AsrWord
 from models.decoders import sot
-from models.decoders.base import DecoderInput, DecoderTurn
+from models.decoders.base import REPETITION, TRUNCATED, DecoderInput, DecoderTurn
 from models.decoders.build import SOT_DIR, DecoderSettings, load_decoder
-from models.decoders.cascade import REPETITION, TRUNCATED, CascadeDecoder
+from models.decoders.cascade import CascadeDecoder
 from models.decoders.sot import SotDecoder, SotRules, WindowRejected
 from models.errors import BadCheckpoint
 from models.named import UnknownModel

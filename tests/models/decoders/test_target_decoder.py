@@ -11,8 +11,16 @@ import pytest
 
 from models.asr.whisper import AsrResult
 from models.asr.words import AsrWord
-from models.decoders.base import DecoderInput, DecoderOutput, DecoderTurn, DecoderTurnOutput, DecoderWord
-from models.decoders.cascade import NO_SPEECH, REPETITION, TRUNCATED
+from models.decoders.base import (
+    NO_SPEECH,
+    REPETITION,
+    TRUNCATED,
+    DecoderInput,
+    DecoderOutput,
+    DecoderTurn,
+    DecoderTurnOutput,
+    DecoderWord,
+)
 from models.decoders.target import TargetDecoder
 from models.target.whisper import TargetClip, TargetWhisper
 

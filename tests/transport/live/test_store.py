@@ -9,17 +9,9 @@ import pytest
 from app.store import migrate, open_database
 from app.transport.live.sql_store import SqlLiveStore
 from app.transport.live.store import Checkpoint, Fenced, MemoryLiveStore, Record, StoredEvent
-from tests.jobs.postgres import Postgres
 
 RECORD = Record(id="one", token_hash="token", share_hash="share", asked="{}", expires_s=100.0)
 EVENTS = [StoredEvent(revision, f'{{"text": "Grüße {revision}"}}') for revision in range(1, 8)]
-
-
-@pytest.fixture(scope="module")
-def postgres():
-    server = Postgres()
-    yield server
-    server.close()
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgres"])
@@ -28,9 +20,8 @@ def run(request, tmp_path):
     if request.param == "memory":
         yield lambda scenario: asyncio.run(scenario(MemoryLiveStore()))
         return
-    url = f"sqlite:///{tmp_path / 'live.sqlite'}"
-    if request.param == "postgres":
-        url = request.getfixturevalue("postgres").database()
+    server = request.getfixturevalue("postgres") if request.param == "postgres" else None
+    url = f"sqlite:///{tmp_path / 'live.sqlite'}" if server is None else server.database()
     database = open_database(url)
     migrate(database)
 
@@ -43,6 +34,8 @@ def run(request, tmp_path):
 
     yield lambda scenario: asyncio.run(main(scenario))
     database.close()
+    if server is not None:
+        server.drop(url)
 
 
 def test_a_record_comes_back_as_it_was(run):

@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket as sockets
 import subprocess
 import sys
 from pathlib import Path
@@ -16,6 +15,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from tests.engine.fake_worker import Line, meeting
+from tests.running import free_port
 from tests.transport.live.talk import START, until
 
 ROOT = Path(__file__).parents[3]
@@ -25,11 +25,6 @@ SCRIPT = tuple(
 SOUND = (meeting(SCRIPT, 26.0) * 32767).astype("<i2").tobytes()
 CUT = 15 * 32000
 STEP = 16000
-
-
-def free_port() -> int:
-    with sockets.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 @pytest.fixture
