@@ -2,10 +2,10 @@
 
 Arrays are base64 of their little-endian bytes. Blocks give and take plain JSON values with `array_out` and `array_in`.
 
-Whoever changes what a block dumps raises `VERSION` and adds to `_UPGRADES` how a state of the version before becomes one
-of the new, so that servers of two builds may stand side by side while one takes the other's place. The tests resume
-what each of these versions has written (`tests/live/snapshots`). An older or a newer snapshot, and one of other
-models, is refused.
+Whoever changes what a block dumps raises `VERSION` and adds to `_UPGRADES` how a state of the version before becomes
+one of the new, so that servers of two builds may stand side by side while one takes the other's place. The tests resume
+what each of these versions has written (`tests/live/snapshots`). An older or a newer snapshot, and one of other models,
+is refused.
 """
 
 from __future__ import annotations
