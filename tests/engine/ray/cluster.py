@@ -87,6 +87,11 @@ class Cluster:
         assert code != 0, told
         return told
 
+    @property
+    def pids(self) -> list[int]:
+        """Of each node's first process; all others are its children."""
+        return [process.pid for process in self._processes]
+
     @staticmethod
     def replicas() -> list[int]:
         """Process ids of the replicas that run."""
