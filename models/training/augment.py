@@ -55,7 +55,8 @@ def _stripe(count: int, most: int, rng: np.random.Generator) -> tuple[int, int]:
 def played_at(sound: NDArray[np.float32], speed: float) -> NDArray[np.float32]:
     """(samples / speed,) the sound as it is when played so many times as fast, pitch and all (linear interpolation)."""
     places = np.arange(round(len(sound) / speed)) * speed
-    return np.interp(places, np.arange(len(sound)), sound).astype(np.float32)
+    played: NDArray[np.float32] = np.interp(places, np.arange(len(sound)), sound).astype(np.float32)
+    return played
 
 
 def at_speed(turn: PreparedTurn, speed: float) -> PreparedTurn:
