@@ -87,6 +87,11 @@ class Cluster:
         assert code != 0, told
         return told
 
+    @property
+    def pids(self) -> list[int]:
+        """Of each node's first process; all others are its children."""
+        return [process.pid for process in self._processes]
+
     @staticmethod
     def replicas() -> list[int]:
         """Process ids of the replicas that run."""
@@ -96,22 +101,24 @@ class Cluster:
             if process.info["cmdline"] and process.info["cmdline"][0].startswith("ray::ServeReplica:")
         ]
 
-    def processes(self) -> list[psutil.Process]:
-        """All of the cluster's."""
-        found = []
-        for started in self._processes:
-            if started.poll() is None:
-                parent = psutil.Process(started.pid)
-                found += [parent, *parent.children(recursive=True)]
-        return found
+    def kill_node(self, node: int) -> None:
+        """kill -9 for all of a node, as when its machine is lost."""
+        for process in self._node_processes(node):
+            if process.is_running():
+                process.kill()
+        self._processes[node].wait()
 
     def close(self) -> None:
         """End everything that was started."""
-        for process in reversed(self.processes()):
-            if process.is_running():
-                process.kill()
-        for started in self._processes:
-            started.wait()
+        for node in reversed(range(len(self._processes))):
+            self.kill_node(node)
+
+    def _node_processes(self, node: int) -> list[psutil.Process]:
+        started = self._processes[node]
+        if started.poll() is not None:
+            return []
+        parent = psutil.Process(started.pid)
+        return [parent, *parent.children(recursive=True)]
 
     def _command(self, words: Sequence[str], environment: Mapping[str, str]) -> tuple[int, str]:
         done = subprocess.run(

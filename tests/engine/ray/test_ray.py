@@ -144,3 +144,22 @@ def test_a_stranger_is_let_into_the_cluster_neither(cluster: Cluster) -> None:
     assert "uthentic" in told
     wrong = cluster.refused("ray", "status", "--address", "127.0.0.2:6399", RAY_AUTH_TOKEN="f" * 32)
     assert "uthentic" in wrong
+
+
+def test_a_lost_machine_costs_time_and_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
+    """The last test: the second node does not come back."""
+
+    async def main() -> None:
+        expected = await in_process(tmp_path / "a")
+        engine = await open_http(http_rules(*cluster.urls, token=TOKEN))
+        await until(lambda: engine.capacity == 64)
+        log = cluster.folder / "begun"
+        log.unlink(missing_ok=True)
+        under_way = asyncio.create_task(transcript(engine, tmp_path / "b"))
+        await until(lambda: len(begun(log)) == 2 and min(busy(engine)) > 0)
+        # Half of the replicas, and the proxy that has half of the connections.
+        cluster.kill_node(1)
+        assert await under_way == expected
+        await engine.aclose()
+
+    run(main())
