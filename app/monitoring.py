@@ -82,7 +82,13 @@ def watch_live(metrics: Metrics, hub: LiveHub, admission: Admission) -> None:
     hub.observer = metrics
     metrics.registry.register(
         LiveCollector(
-            lambda: LiveState(hub.sessions, hub.limits.max_sessions, to_seconds(hub.backlog_samples), admission.inside)
+            lambda: LiveState(
+                hub.sessions,
+                hub.limits.max_sessions,
+                to_seconds(hub.backlog_samples),
+                admission.inside,
+                len(hub.audience),
+            )
         )
     )
 

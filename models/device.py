@@ -35,6 +35,11 @@ def choose_device(name: str) -> str:
     return name
 
 
+def cuda_build() -> str | None:
+    """The version of CUDA that this torch is built for; None for a build without."""
+    return torch.version.cuda
+
+
 def gpu_names() -> tuple[str, ...]:
     """Name and memory of every GPU that torch can use."""
     if not torch.cuda.is_available():

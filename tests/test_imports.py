@@ -10,12 +10,13 @@ import app
 
 HEAVY = ("torch", "torchaudio", "transformers", "pyannote.audio")
 LOADS_MODELS = ("app.engine.worker", "app.bench.baseline", "app.cli.checks.machine")
+NEEDS_RAY = ("app.engine.ray_deploy",)
 RUN_BY_ALEMBIC = ("app.store.migrations.env",)
 
 
 def _modules() -> list[str]:
     found = pkgutil.walk_packages(app.__path__, "app.", onerror=lambda name: None)
-    return [module.name for module in found if module.name not in LOADS_MODELS + RUN_BY_ALEMBIC]
+    return [module.name for module in found if module.name not in LOADS_MODELS + NEEDS_RAY + RUN_BY_ALEMBIC]
 
 
 def test_importing_the_app_loads_no_models():

@@ -100,10 +100,14 @@ def render_markdown(facts: RunFacts, rows: Sequence[Row]) -> str:
         f"- Settings: {', '.join(f'{name}={value}' for name, value in sorted(facts.settings.items())) or 'defaults'}",
         "",
     ]
-    if rows:
-        names = list(rows[0])
-        lines += [f"| {' | '.join(names)} |", f"| --- |{' ---: |' * (len(names) - 1)}"]
-        lines += [f"| {' | '.join(_shown(row.get(name)) for name in names)} |" for row in rows]
+    return "\n".join(lines) + "\n" + (table(rows) if rows else "")
+
+
+def table(rows: Sequence[Row]) -> str:
+    """Rows as a table; the first column is text. Columns are those of the first row."""
+    names = list(rows[0])
+    lines = [f"| {' | '.join(names)} |", f"| --- |{' ---: |' * (len(names) - 1)}"]
+    lines += [f"| {' | '.join(_shown(row.get(name)) for name in names)} |" for row in rows]
     return "\n".join(lines) + "\n"
 
 

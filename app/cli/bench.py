@@ -1,6 +1,6 @@
 """`crosstalk bench`: error rates and speed over meetings with known answers; the cost of the job queue.
 
-Live latency and load are in `bench_live.py`.
+Live latency and load are in `bench_live.py`, calls to inference workers in `bench_engine.py`.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from app.cli import bench_live, output
+from app.cli import bench_engine, bench_live, bench_scale, output
 from app.cli.tools import tools_of
 from app.errors import OptionInvalid, SetupError
 from app.observe import set_up_logging
@@ -22,6 +22,8 @@ from app.wiring import store_from
 command = typer.Typer(no_args_is_help=True)
 command.command()(bench_live.latency)
 command.command()(bench_live.load)
+command.command()(bench_engine.engine)
+command.command()(bench_scale.scale)
 command.command("serve-recorded", hidden=True)(bench_live.serve_recorded)
 
 Data = Annotated[Path, typer.Option("--data", metavar="DIR", help="Audio files, each with NAME.rttm and/or its words.")]

@@ -22,7 +22,8 @@ Json = Annotated[bool, typer.Option("--json", help="One JSON object: status and 
 def doctor(as_json: Json = False) -> None:
     """Look whether this installation can work, and say what to do where it cannot: exit status 4.
 
-    Nothing is changed, and nobody is asked but the store and the inference workers of the settings.
+    Nothing is changed, and nobody is asked but the store, the inference workers and the collector of traces that the
+    settings name.
     """
     set_up_logging("error", "text")
     findings = look()
@@ -71,9 +72,11 @@ def _checks(loaded: Loaded) -> Iterator[Finding]:
     from app.cli.checks.machine import check_machine
     from app.cli.checks.reach import check_reach_and_keys
     from app.cli.checks.store import check_store
+    from app.cli.checks.traces import check_traces
     from app.cli.checks.weights import check_weights
 
     yield from check_machine(loaded.settings)
     yield from check_weights(loaded.settings)
     yield from check_store(loaded.settings)
     yield from check_reach_and_keys(loaded)
+    yield from check_traces(loaded.settings)

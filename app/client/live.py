@@ -28,7 +28,7 @@ _MAX_EVENTS = 1000
 """Events that may wait for the user; then the socket is not read until some are taken."""
 _MESSAGE_BYTES = 32_768
 """Sound per message: about a second of 16-bit mono, so that controls never wait long behind it."""
-_RETRIED = frozenset({"overloaded", "internal_error", "going_away"})
+_RETRIED = frozenset({"overloaded", "internal_error", "going_away", "snapshot_invalid"})
 """Fatal errors after which another try, or another server, may work."""
 
 

@@ -32,7 +32,7 @@ class CommitRules:
         place for a cut than the last word that can be final.
     """
 
-    open_samples: int = 2 * SAMPLE_RATE
+    open_samples: int = 3 * SAMPLE_RATE // 2
     together_samples: int = 5 * SAMPLE_RATE
     guard_samples: int = 3 * SAMPLE_RATE // 10
     back_samples: int = 2 * SAMPLE_RATE

@@ -2,8 +2,9 @@
 
 In: the voice runs of each window with the speaker heard live, and the segments given out. Out: `Change`s: which
 segments are somebody else's. The clustering is that of recordings (`clustering`); its clusters keep the numbers of the
-speakers they share most speech with, so that labels do not permute. Memory: `max_cells` voices; when full, neighbours
-of one speaker become one.
+speakers they share most speech with, so that labels do not permute. Two voices that the window in which the later one
+was heard last took for two people are never one: it saw seconds on both sides of them, and says more than a second of
+voice does. Memory: `max_cells` voices; when full, neighbours of one speaker become one.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ import numpy as np
 from app.core.clustering import BoolArray, ClusterRules, IntArray, cluster
 from app.core.state import BadState, State, array_in, array_out
 from app.core.times import overlap
-from app.core.types import FloatArray, Segment, SpeakerCount, VoiceRun
+from app.core.types import FloatArray, FrameGrid, LocalDiarization, Segment, SpeakerCount, VoiceRun
 
-NO_WINDOW = -1
+JOINED = -1
+"""The number of voices that were made of several."""
+
+_ACTIVE = 0.5
+"""A local speaker says a stretch when it is active through it by at least this mean."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +61,42 @@ class Change:
 
 @dataclass(slots=True)
 class _Cell:
-    """A voice: float16 vector (so that a snapshot of many stays small), speech in samples, whose it is."""
+    """A voice: float16 vector (so that a snapshot of many stays small), speech in samples, whose it is.
+
+    number: of this voice, or JOINED; apart: numbers of earlier voices that are somebody else's.
+    """
 
     start: int
     end: int
     voice: np.ndarray
     weight: float
     speaker: int
-    window: int
-    local_speaker: int
+    number: int
+    apart: frozenset[int]
 
 
 class Reviser:
     """Remembers voices and segments, and looks again every so often."""
 
-    def __init__(self, count: SpeakerCount, rules: ReviserRules) -> None:
+    def __init__(self, grid: FrameGrid, count: SpeakerCount, rules: ReviserRules) -> None:
+        self._grid = grid
         self._rules = rules
         self._count = count
         self._cells: list[_Cell] = []
+        self._numbers = 0
         self._segments: list[tuple[str, int, int, int]] = []
         self._next = rules.every_samples
 
-    def hear(self, run: VoiceRun, speaker: int, window: int) -> None:
-        """A voice in its last hearing."""
+    def hear(self, run: VoiceRun, speaker: int, local: LocalDiarization) -> None:
+        """A voice in its last hearing; `local`: the window it is of."""
         weight = run.end - run.start
         if weight < self._rules.min_run_samples:
             return
+        others = ((cell.number, self._says(local, cell)) for cell in self._cells if cell.number != JOINED)
+        apart = frozenset(number for number, who in others if who is not None and who != run.local_speaker)
         voice = run.voice.astype(np.float16)
-        self._cells.append(_Cell(run.start, run.end, voice, weight, speaker, window, run.local_speaker))
+        self._cells.append(_Cell(run.start, run.end, voice, weight, speaker, self._numbers, apart))
+        self._numbers += 1
         if len(self._cells) > self._rules.max_cells:
             self._thin()
 
@@ -117,28 +130,47 @@ class Reviser:
         return {
             "next": self._next,
             "segments": [list(segment) for segment in self._segments],
-            "cells": [[c.start, c.end, c.weight, c.speaker, c.window, c.local_speaker] for c in self._cells],
+            "cells": [[c.start, c.end, c.weight, c.speaker, c.number, sorted(c.apart)] for c in self._cells],
+            "numbers": self._numbers,
             "voices": array_out(np.stack([c.voice for c in self._cells])) if self._cells else None,
         }
 
     def restore(self, state: State) -> None:
         """Go on from `dump`. Raises BadState."""
         try:
-            rows = [(int(a), int(b), float(w), int(s), int(n), int(k)) for a, b, w, s, n, k in state["cells"]]
+            rows = [
+                (int(a), int(b), float(w), int(s), int(n), frozenset(map(int, other)))
+                for a, b, w, s, n, other in state["cells"]
+            ]
             voices = array_in(state["voices"], "<f2", 2) if rows else np.zeros((0, 1), np.float16)
             if len(voices) != len(rows):
                 raise BadState("the reviser's state is damaged")
-            self._cells = [_Cell(a, b, v, w, s, n, k) for (a, b, w, s, n, k), v in zip(rows, voices, strict=True)]
+            self._cells = [_Cell(a, b, v, w, s, n, o) for (a, b, w, s, n, o), v in zip(rows, voices, strict=True)]
+            self._numbers = int(state["numbers"])
             self._segments = [(str(i), int(a), int(b), int(s)) for i, a, b, s in state["segments"]]
             self._next = int(state["next"])
         except (KeyError, TypeError, ValueError) as error:
             raise BadState("the reviser's state is damaged") from error
 
+    def _says(self, local: LocalDiarization, cell: _Cell) -> int | None:
+        """Which local speaker of a window says a stretch; None when nobody does, or it is not in the window."""
+        first, last = (self._frame(sample - local.start) for sample in (cell.start, cell.end))
+        if cell.start < local.start or not first < last <= len(local.activity):
+            return None
+        active = local.activity[first:last].mean(axis=0)
+        return int(active.argmax()) if active.max() >= _ACTIVE else None
+
+    def _frame(self, samples: int) -> int:
+        return max(0, (samples - self._grid.offset + self._grid.step // 2) // self._grid.step)
+
     def _apart(self) -> BoolArray:
-        window = np.array([c.window for c in self._cells])
-        local = np.array([c.local_speaker for c in self._cells])
-        same = (window[:, None] == window[None]) & (window[:, None] != NO_WINDOW)
-        return np.asarray(same & (local[:, None] != local[None]), dtype=np.bool_)
+        """(cells, cells): True for two voices that some window took for two people."""
+        place = {cell.number: i for i, cell in enumerate(self._cells) if cell.number != JOINED}
+        apart = np.zeros((len(self._cells), len(self._cells)), dtype=np.bool_)
+        for i, cell in enumerate(self._cells):
+            for j in (place[number] for number in cell.apart if number in place):
+                apart[i, j] = apart[j, i] = True
+        return apart
 
     def _named(self, labels: IntArray, weights: FloatArray) -> list[int]:
         """The speaker of every cell: clusters take, the largest first, the number they share most speech with."""
@@ -178,7 +210,7 @@ class Reviser:
             # A number that no voice has any more, as each was somebody else's when heard for the last time.
             orphan = speaker not in had
             for cell, old in zip(self._cells, before, strict=True):
-                if old == speaker or (orphan and cell.window != NO_WINDOW):
+                if old == speaker or (orphan and cell.number != JOINED):
                     shared = overlap(start, end, cell.start, cell.end)
                     votes[cell.speaker] = votes.get(cell.speaker, 0) + shared
             heard = max(sorted(votes), key=lambda s: votes[s]) if any(votes.values()) else speaker
@@ -209,7 +241,9 @@ class Reviser:
             total = first.voice.astype(np.float32) * np.float32(first.weight)
             total = total + cell.voice.astype(np.float32) * np.float32(cell.weight)
             voice = _units(total[None])[0].astype(np.float16)
-            kept[place] = _Cell(first.start, cell.end, voice, first.weight + cell.weight, cell.speaker, NO_WINDOW, 0)
+            kept[place] = _Cell(
+                first.start, cell.end, voice, first.weight + cell.weight, cell.speaker, JOINED, frozenset()
+            )
         # With as many speakers as cells nothing could be joined: the oldest go.
         self._cells = [*kept, *self._cells[half:]][-self._rules.max_cells :]
 

@@ -218,7 +218,28 @@ class MicroBatcher(Generic[Req, Res]):
             EngineFailed: the model failed on this request; the cause is chained.
             CrosstalkError: what `call` itself raises of these, as it is.
         """
-        item = self._enter(request)
+        return await self._answer_of(self._enter(request))
+
+    async def ask_all(self, requests: Sequence[Req]) -> list[Res | CrosstalkError]:
+        """An answer or an error per request, see `ask`. They enter at once, so that the first one does not go alone."""
+        entered: list[_Item[Req, Res] | CrosstalkError] = []
+        with self._device.changed:
+            for request in requests:
+                try:
+                    entered.append(self._enter(request))
+                except CrosstalkError as error:
+                    entered.append(error)
+        return await asyncio.gather(*(self._settled(item) for item in entered))
+
+    async def _settled(self, item: _Item[Req, Res] | CrosstalkError) -> Res | CrosstalkError:
+        if isinstance(item, CrosstalkError):
+            return item
+        try:
+            return await self._answer_of(item)
+        except CrosstalkError as error:
+            return error
+
+    async def _answer_of(self, item: _Item[Req, Res]) -> Res:
         try:
             return await asyncio.wrap_future(item.future)
         except asyncio.CancelledError:

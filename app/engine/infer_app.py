@@ -63,11 +63,9 @@ class _Refused(Exception):
         self.status, self.code, self.message, self.param = status, code, message, param
 
 
-def create_infer_app(
-    engine: Engine, rules: InferRules, capacity: int | None = None, observer: Observer | None = None
-) -> Starlette:
-    """The app around an engine, which stays the caller's to close. capacity: told instead of the engine's own."""
-    service = _Service(engine, rules, capacity or capacity_of(engine), observer or Unobserved())
+def create_infer_app(engine: Engine, rules: InferRules, observer: Observer | None = None) -> Starlette:
+    """The app around an engine, which stays the caller's to close. Its `state.readiness` is the engine's."""
+    service = _Service(engine, rules, observer or Unobserved())
 
     @asynccontextmanager
     async def lifespan(_app: Starlette) -> AsyncIterator[None]:
@@ -77,7 +75,7 @@ def create_infer_app(
         finally:
             await service.readiness.aclose()
 
-    return Starlette(
+    app = Starlette(
         routes=[
             Route("/v1/infer/diarize", service.diarize, methods=["POST"]),
             Route("/v1/infer/decode", service.decode, methods=["POST"]),
@@ -87,16 +85,18 @@ def create_infer_app(
         ],
         lifespan=lifespan,
     )
+    app.state.readiness = service.readiness
+    return app
 
 
 class _Service:
     """The routes."""
 
-    def __init__(self, engine: Engine, rules: InferRules, capacity: int, observer: Observer) -> None:
+    def __init__(self, engine: Engine, rules: InferRules, observer: Observer) -> None:
         self._engine = engine
         self._observer = observer
         self._rules = rules
-        self._about = About(engine.spec, identity_of(engine), capacity, secrets.token_hex(8))
+        self._about = About(engine.spec, identity_of(engine), capacity_of(engine), secrets.token_hex(8))
         self._inside = 0
         self.readiness = Readiness(engine, rules.probe_interval_s, rules.probe_timeout_s)
 
@@ -129,8 +129,8 @@ class _Service:
         except _Refused as refused:
             return _problem(refused)
         mine = self._about
-        cost = cost_of(self._engine) or mine.cost
-        now = About(mine.spec, mine.identity, mine.capacity, mine.instance, self._inside, cost)
+        cost, capacity = cost_of(self._engine) or mine.cost, capacity_of(self._engine)
+        now = About(mine.spec, mine.identity, capacity, mine.instance, self._inside, cost)
         return Response(dump_about(now), media_type=_JSON)
 
     async def healthz(self, _request: Request) -> Response:

@@ -17,6 +17,7 @@ from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization,
 from app.engine.about import BATCHES_AT_ONCE
 from app.engine.batching import DEFAULT_PATIENCE_S, DeviceThread, LaneRules, LaneStats, MicroBatcher
 from app.engine.load import EngineCost, LoadMeter
+from app.errors import CrosstalkError
 from app.observers import Observer
 
 
@@ -134,6 +135,14 @@ class LocalEngine:
     async def decode(self, request: DecodeRequest) -> Decoded:
         """The words of every asked turn. Raises EngineError (see `MicroBatcher.ask`)."""
         return await self._decode.ask(request)
+
+    async def diarize_all(self, windows: Sequence[Window]) -> list[LocalDiarization | CrosstalkError]:
+        """As `diarize`, for windows that come together; an error in the place of its answer."""
+        return await self._diarize.ask_all(windows)
+
+    async def decode_all(self, requests: Sequence[DecodeRequest]) -> list[Decoded | CrosstalkError]:
+        """As `decode`, for requests that come together; an error in the place of its answer."""
+        return await self._decode.ask_all(requests)
 
     async def aclose(self) -> None:
         """Finish the batch in flight, refuse what waits, end the thread, free the models. May be called again."""

@@ -21,7 +21,7 @@ from app.core.state import BadState, State
 from app.core.timeline import Timeline
 from app.core.times import SAMPLE_RATE
 from app.core.turns import TurnFinder
-from app.core.types import Decoded, DecodedTurn, EngineSpec, LocalDiarization, Segment, Turn, Window
+from app.core.types import Decoded, DecodedTurn, EngineSpec, LocalDiarization, Segment, Turn
 from app.live.continued import Continued
 from app.live.rules import LiveRules
 from app.live.updates import LiveOptions, Revision
@@ -44,7 +44,7 @@ class LiveBlocks:
         self._planner = Planner(PlanRules(spec.max_decode_samples, rules.margin_samples, rules.before_samples))
         self._stitcher = LiveStitcher(rules.stitch)
         self._continued = Continued(rules.commit)
-        self._reviser = Reviser(options.speakers, rules.reviser)
+        self._reviser = Reviser(spec.grid, options.speakers, rules.reviser)
         self._merged: dict[int, int] = {}
         self._committed: dict[int, int] = {}
         self._end = 0
@@ -62,7 +62,7 @@ class LiveBlocks:
         """Segments given out so far."""
         return self._stitcher.count
 
-    def take(self, window: Window | None, local: LocalDiarization | None, cut: bool) -> list[Plan]:
+    def take(self, local: LocalDiarization | None, cut: bool) -> list[Plan]:
         """One window's diarization, or none; `cut`: everything so far becomes final. Plans to decode, in order."""
         labels = [] if local is None else self._tracker.push(local)
         activities = [it for labelled in labels for it in self._timeline.push(labelled, self._hold(labelled.end))]
@@ -80,8 +80,8 @@ class LiveBlocks:
             self._end = local.end
             oldest = local.end - _TENTATIVE_SAMPLES
             self._committed = {speaker: end for speaker, end in self._committed.items() if end > oldest}
-        if window is not None:
-            self._remember(window)
+        if local is not None:
+            self._remember(local)
         # No plan may hear more than there was when it was made: what comes then depends on speed.
         return [replace(self._continued.reach_back(plan), end=min(plan.end, self._end)) for plan in plans]
 
@@ -106,12 +106,12 @@ class LiveBlocks:
         first = self._tracker.undecided
         return None if first is None else max(first, end - self._rules.right_samples - self._rules.undecided_samples)
 
-    def _remember(self, window: Window) -> None:
+    def _remember(self, local: LocalDiarization) -> None:
         """Keep the voices that the next window will not hear again."""
-        oldest = window.end - self._rules.reach_samples + self._step
+        oldest = local.end - self._rules.reach_samples + self._step
         for run, speaker in self._tracker.heard:
             if (run.start + run.end) // 2 < oldest:
-                self._reviser.hear(run, self.resolve(speaker), window.index)
+                self._reviser.hear(run, self.resolve(speaker), local)
 
     def name_known(self) -> Revision | None:
         """Enrolled people recognised among those heard in the last window."""

@@ -289,7 +289,7 @@ class LiveSession:
 
     async def _decode_all(self, item: _Item, local: LocalDiarization | None) -> bool:
         """Everything that this window makes final; whether open turns were shown with it."""
-        for plan in self._blocks.take(item.window, local, item.cut):
+        for plan in self._blocks.take(local, item.cut):
             self._write(self._blocks.stitch(await self._decode(plan)))
         going_on = None if item.cut else self._blocks.peek()
         if going_on is None:

@@ -18,12 +18,13 @@ from app.errors import StoreError
 @dataclass(frozen=True, slots=True)
 class LiveState:
     """sessions: held here; room: how many may be; backlog_s: of sound that waits in the session that waits longest;
-    transcriptions: requests inside."""
+    transcriptions: requests inside; viewers: who follow sessions here."""
 
     sessions: int
     room: int
     backlog_s: float
     transcriptions: int
+    viewers: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +59,7 @@ class LiveCollector(Collector):
         )
         yield _gauge("live_sessions_limit", "Live sessions that may be held here", state.room)
         yield _gauge("live_backlog_seconds", "Sound that waits, of the session that waits longest", state.backlog_s)
+        yield _gauge("live_viewers", "Viewers of live sessions, served here", state.viewers)
         yield _gauge("transcriptions", "Transcription requests inside, waiting ones included", state.transcriptions)
 
 

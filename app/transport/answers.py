@@ -166,7 +166,7 @@ ANSWERS: Mapping[tuple[str, str], Answers] = {
     ),
     ("GET", "/v1/speakers"): Answers(_said(OptionInvalid)),
     ("DELETE", "/v1/speakers/{speaker_id}"): Answers(_said(SpeakerNotFound)),
-    ("GET", "/v1/live/{session}/events"): Answers((_NO_SESSION,), content=_EVENTS),
+    ("GET", "/v1/live/{session}/events"): Answers((_NO_SESSION, *_said(Overloaded)), content=_EVENTS),
     ("GET", "/v1/live/{session}/transcript"): Answers(_said(OptionInvalid, _NO_SESSION), content=_transcripts()),
     ("POST", "/v1/live/{session}/shares"): Answers((_NO_SESSION,), ("Location",)),
     ("GET", "/v1/live/{session}/shares"): Answers((_NO_SESSION,)),

@@ -64,16 +64,18 @@ class ModelNames:
 
 @dataclass(frozen=True, slots=True)
 class PerturbSettings:
-    """How the prompt of a window is disturbed in training; all but the last are probabilities.
+    """How the prompt of a window is disturbed in training; all but the last two are probabilities.
 
     drop_text, swap_text: a turn's first-pass text is left out, or is another turn's
     skip_turn: a turn tells who speaks when, but is not asked for
     wrong_speaker: a turn's slot in the prompt is another's
     drop_activity: the marks of who speaks when are left off the sound
     drop_other: another's turn is left out of what a target-speaker model is told
+    mask: bands and moments of a target-speaker model's spectrogram are blotted out (SpecAugment, arXiv 1904.08779)
     drop_sound: the whole sound is replaced by silence (features of zero)
     free: nothing is told of who speaks when; the model writes speakers and times itself (`models.sot.free`)
     jitter_samples: standard deviation of a turn's borders
+    speed: how much faster or slower a target-speaker model's sound may be, as a share (Ko et al., 2015)
     """
 
     drop_text: float = 0.15
@@ -85,6 +87,8 @@ class PerturbSettings:
     drop_sound: float = 0.0
     free: float = 0.15
     jitter_samples: float = 1600.0
+    speed: float = 0.0
+    mask: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,6 +236,8 @@ def _check_ranges(recipe: Recipe) -> None:
         value = getattr(perturb, item.name)
         if item.name != "jitter_samples" and not 0.0 <= value <= 1.0:
             raise RecipeInvalid(f"perturb.{item.name} is a probability, found {value}")
+    if perturb.speed > 0.5:
+        raise RecipeInvalid(f"perturb.speed is a share of the speed, at most 0.5, found {perturb.speed}")
     for group in recipe.prepare.groups:
         if group.windows < 1:
             raise RecipeInvalid(f"prepare group {group.name!r}: windows must be 1 or more, found {group.windows}")

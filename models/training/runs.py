@@ -23,7 +23,10 @@ from models.training.recipe import Recipe
 
 RUN_FILE, STATE_FILE, BEST_FILE, CURVES_FILE = "run.json", "state.pt", "best.pt", "curves.csv"
 # What runs that began before a setting was there are taken to have.
-_NEW: dict[str, dict[str, Any]] = {"perturb": {"drop_other": 0.0}, "models": {"first_pass": "cascade"}}
+_NEW: dict[str, dict[str, Any]] = {
+    "perturb": {"drop_other": 0.0, "mask": 0.0, "speed": 0.0},
+    "models": {"first_pass": "cascade"},
+}
 COLUMNS = ("step", "loss", "validation_loss", "gradient_norm", "lr", "seconds")
 
 

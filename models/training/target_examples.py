@@ -19,6 +19,7 @@ from models.asr.features import CHUNK_SAMPLES, FRAME_SAMPLES, SAMPLE_RATE_HZ, Lo
 from models.asr.tokens import WhisperTokens
 from models.target.masks import stno
 from models.target.training import IGNORED, TargetBatch
+from models.training.augment import NOTHING, Masked, at_speed, draw_masks, played_at
 from models.training.examples import UNDISTURBED, case_of, moved, shuffled
 from models.training.recipe import PerturbSettings
 from models.training.shards import PreparedWindow, read_sound
@@ -46,7 +47,10 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class TargetExample:
-    """sound: (samples,) float32; target, others: turns in samples of it; ids, labels: (positions,) int64."""
+    """sound: (samples,) float32; target, others: turns in samples of it; ids, labels: (positions,) int64.
+
+    masked: what is blotted out of the spectrogram.
+    """
 
     sound: NDArray[np.float32]
     target: tuple[tuple[int, int], ...]
@@ -54,6 +58,7 @@ class TargetExample:
     ids: torch.Tensor
     labels: torch.Tensor
     silence_s: float
+    masked: Masked = NOTHING
 
     @property
     def length(self) -> int:
@@ -91,10 +96,13 @@ class TargetExamples:
         """Number `index` as it is in an epoch."""
         part, calm = self.windows[index], perturb is UNDISTURBED
         rng = np.random.default_rng([self._seed, epoch, index])
-        sound = read_sound(part.window)
+        sound, speed = read_sound(part.window), 1.0
+        if perturb.speed > 0:
+            speed = 1.0 + float(rng.uniform(-perturb.speed, perturb.speed))
+            sound = played_at(sound, speed)
         target, others = [], []
         for turn in part.window.turns:
-            span = moved(turn, len(sound), perturb.jitter_samples, rng)
+            span = moved(at_speed(turn, speed), len(sound), perturb.jitter_samples, rng)
             if turn.speaker == part.speaker:
                 target.append(span)
             elif rng.random() >= perturb.drop_other:
@@ -110,6 +118,7 @@ class TargetExamples:
             ids,
             labels,
             _SILENCE_S if calm else _TRAINING_SILENCE_S,
+            draw_masks(end - start, self._bands, rng) if perturb.mask > 0 and rng.random() < perturb.mask else NOTHING,
         )
 
     def collate(self, examples: Sequence[TargetExample], device: str) -> TargetBatch:
@@ -118,8 +127,11 @@ class TargetExamples:
         samples = min(seconds * SAMPLE_RATE_HZ, CHUNK_SAMPLES)
         mel = self._mel.setdefault(device, LogMel(self._bands, device))
         masks = [stno(item.target, item.others, item.length, samples // FRAME_SAMPLES) for item in examples]
+        spectrogram = mel([item.sound for item in examples], samples)
+        for row, item in zip(spectrogram, examples, strict=True):
+            item.masked.blot(row)
         return TargetBatch(
-            mel([item.sound for item in examples], samples),
+            spectrogram,
             torch.from_numpy(np.stack(masks)).to(device),
             pad_sequence([item.ids for item in examples], True, self._tokens.end).to(device),
             pad_sequence([item.labels for item in examples], True, IGNORED).to(device),

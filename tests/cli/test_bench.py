@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tests.bench.test_scale import CONSTANTS
 from tests.transport.server import SCRIPT, wav
 
 
@@ -45,3 +46,18 @@ def test_a_folder_without_meetings_is_status_3_before_models_load(crosstalk, tmp
     result = crosstalk("bench", "accuracy", "--data", tmp_path / "nowhere")
     assert (result.status, built) == (3, [])
     assert "[corpus_invalid]" in result.err
+
+
+def test_scale_tells_what_meetings_need(crosstalk, tmp_path):
+    path = tmp_path / "constants.toml"
+    path.write_text(CONSTANTS)
+    call = ["bench", "scale", "--constants", path, "--meetings", 7]
+    told = crosstalk(*call)
+    assert told.status == 0, told.err
+    assert "| store | 200 | another |" in told.out
+    assert "\n| 7 | 1 |" in told.out
+    assert crosstalk(*call, "--device-seconds", "decode=0.001").out != told.out
+    for wrong in ("decode", "decode=0", "decode=nan", "sing=1"):
+        refused = crosstalk(*call, "--device-seconds", wrong)
+        assert (refused.status, refused.out) == (3, ""), refused.err
+    assert crosstalk("bench", "scale", "--constants", tmp_path / "no.toml").status == 3

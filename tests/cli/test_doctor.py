@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
+import sys
 
 import pytest
 import sqlalchemy as sa
@@ -12,6 +14,7 @@ import uvicorn
 
 from app.access import Access, AccessRules, NewKey
 from app.audio import codecs
+from app.cli.checks import machine
 from app.cli.checks.machine import usable_cores, usable_memory
 from app.cli.checks.store import file_system
 from app.cli.main import main
@@ -196,6 +199,45 @@ def test_the_file_system_is_that_of_the_nearest_mount(tmp_path):
     assert file_system(tmp_path.joinpath("/data/store/crosstalk.sqlite"), mounts) == "nfs4"
     assert file_system(tmp_path.joinpath("/database"), mounts) == "ext4"
     assert file_system(tmp_path, tmp_path / "none") == ""
+
+
+@pytest.mark.parametrize(
+    ("cuda", "driver", "state", "word"),
+    [
+        (None, False, "ok", "CPU"),
+        ("13.0", False, "ok", "no driver"),
+        (None, True, "warn", "CUDA build"),
+        ("13.0", True, "warn", "knows CUDA 13.0"),
+    ],
+)
+def test_a_gpu_that_torch_does_not_find(doctor, monkeypatch, cuda, driver, state, word):
+    monkeypatch.setattr(machine, "gpu_names", tuple)
+    monkeypatch.setattr(machine, "choose_device", lambda _: "cpu")
+    monkeypatch.setattr(machine, "cuda_build", lambda: cuda)
+    monkeypatch.setattr(machine.shutil, "which", lambda _: "nvidia-smi" if driver else None)
+    found = doctor(ENGINE__KIND="local")[1]["gpu"]
+    assert found[0] == state
+    assert word in f"{found[1]} {found[2]}"
+
+
+def test_a_certificate_and_a_key_that_do_not_belong_together(doctor, tmp_path):
+    make = "openssl req -x509 -newkey rsa:2048 -nodes -subj /CN=localhost -days 1 -keyout {0}.key -out {0}.crt"
+    for name in ("one", "two"):
+        subprocess.run(make.format(name).split(), cwd=tmp_path, check=True, capture_output=True)
+    one = {"SERVER__TLS_CERTFILE": str(tmp_path / "one.crt"), "SERVER__TLS_KEYFILE": str(tmp_path / "one.key")}
+    assert doctor(**one)[1]["tls"][0] == "ok"
+    assert doctor(**(one | {"SERVER__TLS_KEYFILE": str(tmp_path / "two.key")}))[1]["tls"][0] == "fail"
+    (tmp_path / "one.crt").write_text("nothing")
+    assert doctor(**one)[1]["tls"][0] == "fail"
+
+
+def test_traces_that_cannot_be_sent(doctor, worker, monkeypatch):
+    assert "traces" not in doctor()[1]
+    assert doctor(TRACES__ENDPOINT=f"{worker}/v1/traces")[1]["traces"][0] == "ok"
+    assert doctor(TRACES__ENDPOINT="http://127.0.0.1:1/v1/traces")[1]["traces"][0] == "warn"
+    assert doctor(TRACES__ENDPOINT="collector")[1]["traces"][0] == "fail"
+    monkeypatch.setitem(sys.modules, "app.telemetry.traces", None)
+    assert "otel" in doctor(TRACES__ENDPOINT=f"{worker}/v1/traces")[1]["traces"][2]
 
 
 def test_decoders_are_looked_for(monkeypatch):

@@ -16,13 +16,22 @@ from hypothesis import strategies as st
 from app.core.live_stitch import LiveStitcher
 from app.core.live_windows import LiveWindower
 from app.core.plan import Planner, PlanRules
-from app.core.reviser import Reviser, ReviserRules
 from app.core.speakers import SpeakerTracker, TrackerRules
 from app.core.state import BadState, State
 from app.core.stitch import StitchRules
 from app.core.timeline import Timeline
 from app.core.turns import TurnFinder, TurnRules
-from app.core.types import Activity, Decoded, Frames, Labelled, Segment, SpeakerCount, Turn, VoiceRun, Window
+from app.core.types import (
+    Activity,
+    Decoded,
+    Frames,
+    Labelled,
+    Segment,
+    SpeakerCount,
+    Turn,
+    VoiceRun,
+    Window,
+)
 from tests.core.laws import check_closes, check_order, run
 from tests.core.strategies import (
     GRID,
@@ -308,64 +317,3 @@ class TestLiveStitcher:
 
     def test_closes(self) -> None:
         check_closes(self.make, Decoded(()))
-
-
-@st.composite
-def hearings(draw: st.DrawFn) -> list[tuple[VoiceRun, int, int]]:
-    """(run, speaker heard live, window): two or three people, sometimes taken for one another."""
-    people = voices(np.random.default_rng(draw(seeds)), 3)
-    heard, at = [], 0
-    for window in range(draw(st.integers(0, 60))):
-        person = draw(st.integers(0, 2))
-        length = draw(st.integers(10_000, 60_000))
-        speaker = person if draw(st.integers(0, 5)) else draw(st.integers(0, 4))
-        heard.append((VoiceRun(0, at, at + length, people[person]), speaker, window))
-        at += length
-    return heard
-
-
-class TestReviser:
-    rules = ReviserRules(every_samples=200_000, max_cells=20, max_segments=30)
-
-    def follow(self, reviser: Reviser, heard: list[tuple[VoiceRun, int, int]], first: int = 0) -> list[str]:
-        """Every change, as text."""
-        changes = []
-        for number, (run_, speaker, window) in enumerate(heard, first):
-            reviser.hear(run_, speaker, window)
-            reviser.note(Segment(f"seg_{number}", speaker, run_.start, run_.end, ()))
-            if reviser.due(run_.end):
-                change = reviser.look(run_.end)
-                assert set(change.segments) <= {f"seg_{i}" for i in range(number + 1)}
-                assert not set(change.merged) & set(change.merged.values()), "merged into somebody who is gone"
-                changes.append(repr((change.segments, change.merged, [p.speaker for p in change.profiles])))
-        return changes
-
-    @given(hearings(), st.integers(0, 60))
-    @settings(deadline=None, max_examples=40)
-    def test_it_can_be_resumed_and_stays_small(self, heard: list[tuple[VoiceRun, int, int]], place: int) -> None:
-        place %= len(heard) + 1
-        whole = Reviser(SpeakerCount(), self.rules)
-        before = self.follow(whole, heard[:place])
-        state = written(whole.dump())
-        assert len(state["cells"]) <= self.rules.max_cells
-        assert len(state["segments"]) <= self.rules.max_segments
-        heir = Reviser(SpeakerCount(), self.rules)
-        heir.restore(state)
-        assert written(heir.dump()) == state
-        assert self.follow(heir, heard[place:], place) == self.follow(whole, heard[place:], place)
-        assert before == self.follow(Reviser(SpeakerCount(), self.rules), heard)[: len(before)]
-
-    def test_one_voice_under_two_numbers_becomes_one(self) -> None:
-        person, other = voices(np.random.default_rng(3), 2)
-        heard = [
-            (VoiceRun(0, i * 40_000, i * 40_000 + 40_000, other if i % 4 == 3 else person), (0, 1, 0, 2)[i % 4], i)
-            for i in range(12)
-        ]
-        reviser = Reviser(SpeakerCount(), self.rules)
-        for number, (run_, speaker, window) in enumerate(heard):
-            reviser.hear(run_, speaker, window)
-            reviser.note(Segment(f"seg_{number}", speaker, run_.start, run_.end, ()))
-        change = reviser.look(480_000)
-        assert change.merged == {1: 0}
-        assert change.segments == {f"seg_{i}": 0 for i in (1, 5, 9)}
-        assert reviser.look(960_000).segments == {}

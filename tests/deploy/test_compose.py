@@ -103,6 +103,13 @@ def test_profiles(services):
     assert services["prometheus"]["profiles"] == services["grafana"]["profiles"] == ["metrics"]
 
 
+def test_images_may_be_ready_made():
+    given = dict.fromkeys(SECRETS, "s" * 48) | {"IMAGE": "registry/crosstalk:airgapped", "GPU_IMAGE": "registry/gpu:1"}
+    services = yaml.safe_load(interpolated(TEXT, given))["services"]
+    assert {services[name]["image"] for name in ("app", "weights")} == {given["IMAGE"]}
+    assert services["infer"]["image"] == given["GPU_IMAGE"]
+
+
 def test_every_file_that_is_mounted_is_there(services):
     for service in services.values():
         for volume in service.get("volumes", ()):

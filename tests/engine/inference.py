@@ -72,15 +72,22 @@ class Workers:
         self.processes: list[subprocess.Popen[bytes]] = []
         self.urls: list[str] = []
 
-    def start(self, identity: str = "fake", port: int = 0, **settings: object) -> str:
-        """A worker's URL, once it listens. settings: environment of tests/engine/inference_process.py."""
+    def start(
+        self,
+        identity: str = "fake",
+        port: int = 0,
+        command: str = "tests.engine.inference_process",
+        **settings: object,
+    ) -> str:
+        """A worker's URL, once it listens. command: a module with other models; settings: environment of
+        tests/engine/inference_process.py."""
         environment = {key: value for key, value in os.environ.items() if not key.startswith(("CROSSTALK_", "FAKE_"))}
         environment |= {"PYTHONPATH": str(ROOT), "FAKE_IDENTITY": identity, "OMP_NUM_THREADS": "1"}
         environment |= {key.upper(): str(value) for key, value in settings.items()}
-        command = [sys.executable, "-m", "tests.engine.inference_process", "infer", "--port", str(port)]
+        words = [sys.executable, "-m", command, "infer", "--port", str(port)]
         path = self._folder / f"infer-{len(self.processes)}.log"
         with path.open("ab") as log:
-            process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=log, stderr=log)
+            process = subprocess.Popen(words, cwd=ROOT, env=environment, stdout=log, stderr=log)
         self.processes.append(process)
         self.urls.append(self._url(path, process))
         return self.urls[-1]

@@ -375,3 +375,21 @@ def test_what_is_less_urgent_keeps_nothing_urgent_out() -> None:
             assert bench.model.batches == [[0], [10, 20], [12, 22]]
 
     run(main)
+
+
+def test_requests_that_come_together_share_a_batch_on_an_idle_device_and_fail_alone() -> None:
+    async def main() -> None:
+        async with Bench(max_batch=4, max_waiting=4) as bench:
+            assert await bench.lane.ask_all([1, 2, 3]) == [2, 4, 6]
+            assert bench.model.batches == [[1, 2, 3]]
+            first = await bench.occupied(0)
+            together = asyncio.create_task(bench.lane.ask_all([1, -2, 3, 4, 5]))
+            await asyncio.sleep(0)
+            bench.model.gate.set()
+            answers = await together
+            assert [answers[0], answers[2], answers[3]] == [2, 6, 8]
+            assert isinstance(answers[1], EngineFailed)
+            assert isinstance(answers[4], Overloaded)
+            assert await first == 0
+
+    run(main)

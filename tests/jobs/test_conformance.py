@@ -10,7 +10,9 @@ import signal
 
 import pytest
 
-from app.errors import AttemptsExhausted
+from app.errors import AttemptsExhausted, QueueFull
+from app.jobs.room import QueueRules
+from app.jobs.store import open_store
 from app.jobs.types import JobState
 from tests.jobs.harness import Site, kill, recording
 
@@ -129,6 +131,22 @@ def test_order_cancelling_and_double_submit(site, undisturbed):
     assert site.body(site.wait(running)) == undisturbed[3]
     process.terminate()
     assert process.wait(60) == 0
+
+
+def test_a_full_queue_has_room_again_when_a_worker_has_taken_one(site, undisturbed):
+    site.store = open_store(site.store.database, site.store.blobs, QueueRules(max_queued=2))
+    jobs = {seed: site.submit(recording(seed)) for seed in (1, 2)}
+    with pytest.raises(QueueFull):
+        site.submit(recording(3))
+    site.hold()
+    site.wait_held(site.work())
+    jobs[3] = site.submit(recording(3))
+    with pytest.raises(QueueFull):
+        site.submit(recording(4))
+    site.release()
+    assert {seed: site.body(site.wait(job)) for seed, job in jobs.items()} == {
+        seed: undisturbed[seed] for seed in (1, 2, 3)
+    }
 
 
 def test_database_restart_is_waited_for(postgres, tmp_path, undisturbed):

@@ -95,7 +95,7 @@ def given_at(sound: FloatArray) -> list[tuple[int, Segment]]:
     ]:
         local = None if window is None else worker.diarize_batch([window])[0]
         end = len(sound) if window is None else window.end
-        for plan in blocks.take(window, local, cut):
+        for plan in blocks.take(local, cut):
             found += [(end, segment) for segment in blocks.stitch(decode(plan))]
         if not cut and (plan := blocks.peek()) is not None:
             found += [(end, segment) for segment in blocks.commit(decode(plan))[0]]

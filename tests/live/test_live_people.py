@@ -111,7 +111,7 @@ def test_when_two_speakers_turn_out_to_be_one_the_name_goes_with_them() -> None:
     blocks, worker = LiveBlocks(SPEC, LiveOptions(), LiveRules()), FakeWorker()
     for index, start in enumerate((0, 80_000)):
         window = window_of(SOUND, start, index)
-        blocks.take(window, worker.diarize_batch([window])[0], cut=False)
+        blocks.take(worker.diarize_batch([window])[0], cut=False)
     blocks.rename(1, "Maya")
     assert blocks._apply(Change({"seg_000001": 0}, {1: 0})) == {0: "Maya"}
     assert blocks.names[0] == "Maya"

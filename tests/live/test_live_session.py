@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from app.core.types import Segment
+from app.live.rules import LiveRules
 from app.live.session import LiveSession
 from app.live.snapshot import BadSnapshot, Snapshot
 from app.live.updates import Ack, Final, Finished, Flushed, LiveOptions, Marked, Update
@@ -24,12 +25,16 @@ SOUND = meeting(SCRIPT, duration_s=20.0)
 
 
 def live(
-    sound: np.ndarray = SOUND, packet: int = 1600, resume: Snapshot | None = None, checkpoint_at: int = -1
+    sound: np.ndarray = SOUND,
+    packet: int = 1600,
+    resume: Snapshot | None = None,
+    checkpoint_at: int = -1,
+    rules: LiveRules | None = None,
 ) -> list[Update]:
     async def main() -> list[Update]:
         engine = fake_engine()
         try:
-            async with LiveSession(engine, LiveOptions(partials=False), resume=resume) as session:
+            async with LiveSession(engine, LiveOptions(partials=False), rules, resume) as session:
                 found: list[Update] = []
 
                 async def read() -> None:

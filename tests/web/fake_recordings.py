@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
@@ -48,6 +49,11 @@ class FakeRecordings:
         self.revision = 1
         self.edits: list[dict] = []
         self.refusals: list[tuple[str, int]] = []
+        self.uploads: dict[str, tuple[str, int, bytearray]] = {}
+        self.begun = 0
+        self.files: list[bytes] = []
+        self.parts: list[tuple[int, int]] = []
+        self.breaks: list[int] = []
         """(code, seconds to wait) that the next uploads are refused with."""
         self.app = FastAPI(openapi_url=None)
         self.app.include_router(pages.make_router())
@@ -55,6 +61,11 @@ class FakeRecordings:
         base = "/v1/recordings"
         self.app.add_api_route(base, self._list, methods=["GET"])
         self.app.add_api_route(base, self._upload, methods=["POST"], status_code=202, response_model=None)
+        uploads = "/v1/uploads"
+        self.app.add_api_route(uploads, self._begin, methods=["POST"])
+        self.app.add_api_route(uploads + "/{identity}", self._ask, methods=["HEAD"])
+        self.app.add_api_route(uploads + "/{identity}", self._part, methods=["PATCH"])
+        self.app.add_api_route(uploads + "/{identity}", self._drop, methods=["DELETE"])
         self.app.add_api_route(base + "/{identity}", self._one, methods=["GET"])
         self.app.add_api_route(base + "/{identity}", self._remove, methods=["DELETE"])
         self.app.add_api_route(base + "/{identity}/cancel", self._cancel, methods=["POST"])
@@ -81,15 +92,47 @@ class FakeRecordings:
         return {"data": [it for it in self.items if name in it["file_name"]], "next_cursor": None}
 
     async def _upload(self, request: Request) -> dict | JSONResponse:
-        assert request.headers["idempotency-key"]
         if self.refusals:
             code, wait_s = self.refusals.pop(0)
-            error = {"message": "the queue is full", "type": "x", "param": None, "code": code}
-            status = 503 if code == "queue_full" else 429
-            return JSONResponse({"error": error}, status_code=status, headers={"Retry-After": str(wait_s)})
+            return _refused(503 if code == "queue_full" else 429, code, {"Retry-After": str(wait_s)})
         async with request.form() as form:
-            self.items.insert(0, recording(len(self.items), "queued", form["file"].filename))
+            name, length, data = self.uploads.pop(form["upload"])
+        assert len(data) == length
+        self.files.append(bytes(data))
+        self.items.insert(0, recording(len(self.items), "queued", name))
         return self.items[0]
+
+    def _begin(self, request: Request) -> Response:
+        assert request.headers["tus-resumable"] == "1.0.0"
+        name = base64.b64decode(request.headers["upload-metadata"].removeprefix("filename ")).decode()
+        identity = f"upl_{self.begun}"
+        self.begun += 1
+        self.uploads[identity] = name, int(request.headers["upload-length"]), bytearray()
+        return Response(status_code=201, headers={"Location": f"/v1/uploads/{identity}"})
+
+    def _ask(self, identity: str) -> Response:
+        if identity not in self.uploads:
+            return Response(status_code=404)
+        _, length, data = self.uploads[identity]
+        return Response(headers={"Upload-Offset": str(len(data)), "Upload-Length": str(length)})
+
+    async def _part(self, identity: str, request: Request) -> Response:
+        """The number of the next break is how many bytes of the part come; -1 = the server is away."""
+        if identity not in self.uploads:
+            return _refused(404, "upload_not_found")
+        data, body = self.uploads[identity][2], await request.body()
+        if int(request.headers["upload-offset"]) != len(data):
+            return _refused(409, "upload_offset_mismatch")
+        kept = self.breaks.pop(0) if self.breaks else len(body)
+        self.parts.append((len(data), max(0, kept)))
+        data += body[: max(0, kept)]
+        if kept < len(body):
+            return _refused(503, "unavailable")
+        return Response(status_code=204, headers={"Upload-Offset": str(len(data))})
+
+    def _drop(self, identity: str) -> Response:
+        del self.uploads[identity]
+        return Response(status_code=204)
 
     def _one(self, identity: str) -> dict:
         return next(it for it in self.items if it["id"] == identity)
@@ -115,3 +158,8 @@ class FakeRecordings:
         self.names |= {int(speaker): name for speaker, name in edit.get("speakers", {}).items()}
         self.texts |= {int(it[1:]): change["text"] for it, change in edit.get("segments", {}).items()}
         return self.transcript()
+
+
+def _refused(status: int, code: str, headers: dict[str, str] | None = None) -> JSONResponse:
+    error = {"message": f"refused: {code}", "type": "x", "param": None, "code": code}
+    return JSONResponse({"error": error}, status_code=status, headers=headers)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.transport.server import wait_until
 from tests.web.fake_recordings import FakeRecordings
 from tests.web.serving import serving
 
@@ -45,21 +46,76 @@ def test_the_list_says_how_things_stand(tab):
     assert tab.console == []
 
 
-def test_a_file_is_uploaded_and_listed(tab, voices):
+def test_a_file_is_uploaded_and_listed(tab, fake, voices):
     tab.choose_file("#file", voices)
     tab.wait(f"{ITEMS} === 5")
     assert tab.run("document.querySelector('#items .title').textContent") == "voices.wav"
     assert tab.run("document.querySelectorAll('#uploads .item').length") == 0
+    assert fake.files == [voices.read_bytes()]
+    assert tab.run("localStorage.length") == 0
+
+
+def test_an_upload_goes_on_after_a_break(tab, fake, voices):
+    fake.breaks = [100_000, -1, 0]
+    tab.choose_file("#file", voices)
+    tab.wait(f"{ITEMS} === 5")
+    assert fake.files == [voices.read_bytes()]
+    whole = len(fake.files[0])
+    assert fake.parts == [(0, 100_000), (100_000, 0), (100_000, 0), (100_000, whole - 100_000)]
+
+
+def test_an_upload_goes_on_after_the_page_was_closed(tab, fake, voices):
+    fake.breaks = [100_000, *[-1] * 100]
+    tab.choose_file("#file", voices)
+    about = "(document.querySelector('#uploads .about')?.textContent ?? '')"
+    tab.wait(f"{about}.endsWith('28 % has arrived; the rest is sent as soon as it can be.')")
+    tab.open(tab.run("location.href"))
+    tab.wait(f"{about} === 'Broke off at 28 %. Add the same file again, and it goes on there.'")
+    fake.breaks = []
+    tab.choose_file("#file", voices)
+    tab.wait(f"{ITEMS} === 5")
+    assert fake.files == [voices.read_bytes()]
+    assert fake.parts[0] == (0, 100_000)
+    assert {at for at, _ in fake.parts[1:]} == {100_000}
+    assert tab.run("document.querySelectorAll('#uploads .item').length") == 0
+
+
+def test_an_upload_that_is_stopped_or_dropped_leaves_nothing(tab, fake, voices):
+    fake.breaks = [-1] * 100
+    tab.choose_file("#file", voices)
+    about = "(document.querySelector('#uploads .about')?.textContent ?? '')"
+    tab.wait(f"{about}.includes('has arrived')")
+    tab.click("#uploads button")
+    tab.wait(f"{about} === 'Stopped.'")
+    tab.wait("localStorage.length === 0")
+    wait_until(lambda: not fake.uploads)
+    tab.click("#uploads button")
+    tab.choose_file("#file", voices)
+    tab.wait(f"{about}.includes('has arrived')")
+    tab.open(tab.run("location.href"))
+    tab.wait(f"{about}.startsWith('Broke off at 0 %')")
+    tab.click("#uploads button")
+    tab.wait("document.querySelectorAll('#uploads .item').length + localStorage.length === 0")
+    wait_until(lambda: not fake.uploads)
+
+
+def test_an_upload_that_the_server_has_forgotten_begins_anew(tab, fake, voices):
+    fake.breaks = [100_000, *[-1] * 100]
+    tab.choose_file("#file", voices)
+    tab.wait("(document.querySelector('#uploads .about')?.textContent ?? '').includes('28 %')")
+    fake.uploads.clear()
+    fake.breaks = []
+    tab.wait(f"{ITEMS} === 5")
+    assert fake.files == [voices.read_bytes()]
 
 
 def test_a_full_queue_is_said_and_the_file_is_sent_when_there_is_room(tab, fake, voices):
     about = "document.querySelector('#uploads .about')?.textContent"
     fake.refusals = [("queue_full", 2), ("queue_limit_reached", 600)]
     tab.choose_file("#file", voices)
-    rest = "keep the page open."
-    mine = "Too many of your recordings are waiting"
-    tab.wait(f"{about} === 'Too many recordings are waiting on this server. This one is sent in about 2 s; {rest}'")
-    tab.wait(f"{about} === '{mine}. This one is sent in about 10 min; {rest}'")
+    rest, place = "keep the page open.", "The file has arrived, and takes its place in about"
+    tab.wait(f"{about} === 'Too many recordings are waiting on this server. {place} 2 s; {rest}'")
+    tab.wait(f"{about} === 'Too many of your recordings are waiting. {place} 10 min; {rest}'")
     tab.click("#uploads button")
     tab.wait(f"{about} === 'Stopped.'")
     tab.click("#uploads button")

@@ -11,7 +11,7 @@ from pathlib import Path
 from app.audio.codecs import library_version, missing_decoders
 from app.cli.checks.finding import Finding, fail, ok, warn
 from app.settings import Settings
-from models.device import DeviceUnavailable, choose_device, gpu_names
+from models.device import DeviceUnavailable, choose_device, cuda_build, gpu_names
 
 _GIB = 1024**3
 _LEAST_MEMORY = 3 * _GIB
@@ -74,12 +74,20 @@ def _gpu(device: str) -> Finding:
     try:
         chosen = choose_device(device)
     except DeviceUnavailable as error:
-        return fail("gpu", str(error), "set CROSSTALK_ENGINE__DEVICE=auto, or install the CUDA build of torch")
+        return fail("gpu", str(error), f"set CROSSTALK_ENGINE__DEVICE=auto, or {_gpu_advice(cuda_build())}")
     if names:
         return ok("gpu", f"{', '.join(names)}; the models run on {chosen}")
     if shutil.which("nvidia-smi") is not None:
-        return warn("gpu", "there is an NVIDIA driver, but this torch finds no GPU", "install the CUDA build of torch")
-    return ok("gpu", "none: the models run on the CPU")
+        return warn("gpu", "there is an NVIDIA driver, but this torch finds no GPU", _gpu_advice(cuda_build()))
+    without = "none" if cuda_build() is None else f"none, and no driver for this torch's CUDA {cuda_build()}"
+    return ok("gpu", f"{without}: the models run on the CPU")
+
+
+def _gpu_advice(cuda: str | None) -> str:
+    """cuda: what torch is built for."""
+    if cuda is None:
+        return "install the CUDA build of torch"
+    return f"install a driver that knows CUDA {cuda}; a container must be given the GPU (docker run --gpus all)"
 
 
 def _folder(folder: Path) -> Finding:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import ssl
 from collections.abc import Iterator
 
 import httpx2
@@ -100,10 +101,15 @@ def _keys(settings: Settings) -> Finding:
 
 def _tls(settings: Settings) -> Finding:
     try:
-        certificate, _ = tls_files(settings)
+        certificate, key = tls_files(settings)
     except SetupError as error:
         return fail("tls", error.message, f"set {error.param}")
     if certificate is not None:
+        try:
+            ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(certificate, key, password="")
+        except (OSError, ValueError) as error:  # not readable, no certificate, another one's key, a key with a password
+            said = f"{certificate} and {key} do not work: {error}"
+            return fail("tls", said, "give it a PEM chain and its own key without a password, readable by this user")
         return ok("tls", f"HTTPS with {certificate}")
     if is_loopback(settings.server.host):
         return ok("tls", "plain HTTP, on this machine only")

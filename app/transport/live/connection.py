@@ -19,6 +19,7 @@ from app.audio.stream import ContainerStream, Gap, Heard
 from app.context import working_for
 from app.core.times import SAMPLE_RATE, to_seconds
 from app.errors import CrosstalkError, InputError, LimitReached, OptionInvalid, Overloaded, SpeakerNotFound
+from app.live.snapshot import BadSnapshot
 from app.transport.live import messages as wire
 from app.transport.live.hub import LiveHub, SessionUnknown, share_of
 from app.transport.live.mailbox import Closing, Letter, Mailbox
@@ -368,6 +369,8 @@ def _ended(error: CrosstalkError) -> Ended:
         close = 1008
     elif isinstance(error, OptionInvalid | SpeakerNotFound):
         close = 4007
+    elif isinstance(error, BadSnapshot):
+        close = 1012  # a server of the build or the models that wrote it can go on
     elif isinstance(error, InputError):
         close, code = 4002, "format_invalid"
     retry_after_s = error.retry_after_s if isinstance(error, LimitReached) else None

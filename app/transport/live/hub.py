@@ -152,7 +152,8 @@ class LiveHub:
     async def resume(self, token: str, tenant: str = "") -> Room | Record:
         """The session of a token: its room, or its record when it is over.
 
-        Raises SessionUnknown (also for another tenant's), Overloaded.
+        Raises SessionUnknown (also for another tenant's), Overloaded, BadSnapshot; then the session stays in the store
+        as it is.
         """
         room = next((it for it in self._rooms.values() if it.record.token_hash == digest(token)), None)
         if room is not None and room.record.tenant != tenant:

@@ -21,7 +21,7 @@ export class ApiProblem extends Error {
 
 export const address = (id, rest = "") => `${BASE}/${encodeURIComponent(id)}${rest}`;
 
-async function request(path, options = {}) {
+export async function request(path, options = {}) {
   let answer;
   try {
     answer = await access.request(path, options);
@@ -33,7 +33,7 @@ async function request(path, options = {}) {
 }
 
 function problemOf(status, body, retryAfter) {
-  if (status === 404 && !body.includes("job_not_found")) return new ApiProblem(404, "no_recordings", "This server keeps no recordings.");
+  if (status === 404 && !/(job|upload)_not_found/.test(body)) return new ApiProblem(404, "no_recordings", "This server keeps no recordings.");
   try {
     const { message, code } = JSON.parse(body).error;
     return new ApiProblem(status, code, message, Number(retryAfter) || 0);
@@ -63,29 +63,6 @@ export async function patch(id, etag, edit) {
   const headers = { "Content-Type": "application/json", "If-Match": etag };
   const answer = await request(address(id, "/transcript"), { method: "PATCH", headers, body: JSON.stringify(edit) });
   return { value: await answer.json(), etag: answer.headers.get("ETag") };
-}
-
-/** Uploads; `onProgress(0..1)`. Resolves to the recording. `begun(abort)` hands out the way to stop it. */
-export async function upload(file, fields, onProgress, begun) {
-  await access.ready();
-  const form = new FormData();
-  for (const [name, value] of Object.entries(fields)) if (value) form.append(name, value);
-  form.append("file", file);
-  return new Promise((resolve, reject) => {
-    const sending = new XMLHttpRequest(); // fetch does not tell how much has been sent
-    sending.open("POST", BASE);
-    for (const [name, value] of Object.entries(access.headers())) sending.setRequestHeader(name, value);
-    sending.setRequestHeader("Idempotency-Key", `${Date.now()}-${Math.random().toString(36).slice(2)}`);
-    sending.upload.onprogress = ({ loaded, total }) => onProgress(total ? loaded / total : 0);
-    sending.onload = () => {
-      if (sending.status < 300) resolve(JSON.parse(sending.responseText));
-      else reject(problemOf(sending.status, sending.responseText, sending.getResponseHeader("Retry-After")));
-    };
-    sending.onerror = () => reject(new ApiProblem(0, "unreachable", "The connection broke while the file was sent."));
-    sending.onabort = () => reject(new ApiProblem(0, "aborted", "Stopped."));
-    begun(() => sending.abort());
-    sending.send(form);
-  });
 }
 
 /**

@@ -32,7 +32,7 @@ export const FATAL_CLOSES = {
 
 /** WebSocket.OPEN, also where there is no WebSocket. */
 const OPEN = 1;
-const RETRIED_ERRORS = new Set(["overloaded", "internal_error", "going_away"]);
+const RETRIED_ERRORS = new Set(["overloaded", "internal_error", "going_away", "snapshot_invalid"]);
 
 export const DEFAULT_RULES = {
   keep_s: 600,

@@ -5,6 +5,7 @@ import { make } from "./dom.js";
 import { LANGUAGES } from "./languages.js";
 import { Reader } from "./reader.js";
 import { clock } from "./transcript.js";
+import { Upload, ask, forget, unfinished } from "./uploads.js";
 
 const $ = (id) => document.getElementById(id);
 const POLL_MS = 2000;
@@ -14,6 +15,10 @@ const STATES = { queued: "Waiting", running: "Transcribing", succeeded: "Ready",
 let pages = 1;
 let poll = 0;
 let reader = null;
+const broken = new Map(); // file name -> its row
+
+/** The server's messages as sentences. */
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
 
 function say(text, tone = "calm") {
   $("status-text").textContent = text;
@@ -22,7 +27,7 @@ function say(text, tone = "calm") {
 
 function fail(error) {
   if (!(error instanceof api.ApiProblem)) throw error;
-  $("problem").textContent = error.message;
+  $("problem").textContent = sentence(error.message);
   $("problem").hidden = false;
 }
 
@@ -40,7 +45,7 @@ async function load() {
     say("Ready");
   } catch (error) {
     fail(error);
-    say(error.message, "bad");
+    say(sentence(error.message), "bad");
     if (error.code !== "no_recordings") poll = setTimeout(load, 5 * POLL_MS);
     return;
   }
@@ -84,7 +89,7 @@ function fill(element, item) {
 
 function describe(item) {
   const parts = [item.cancel_requested && !OVER.has(item.state) ? "Stopping" : STATES[item.state]];
-  if (item.failure) parts.push(item.failure.message);
+  if (item.failure) parts.push(sentence(item.failure.message));
   const { total_s: total, decoded_s: decoded, left_s: left } = item.progress;
   if (item.state === "running" && total) parts.push(`${clock(decoded)} of ${clock(total)}`);
   else if (total) parts.push(clock(total));
@@ -110,64 +115,60 @@ function actions(item) {
   return row;
 }
 
-/** A refused file in words; it waits here and is sent when there should be room. */
-function noRoom({ code, retry_in_s }) {
-  const whose = code === "queue_full" ? "Too many recordings are waiting on this server" : "Too many of your recordings are waiting";
-  const when = retry_in_s < 60 ? `${retry_in_s} s` : `${Math.ceil(retry_in_s / 60)} min`;
-  return `${whose}. This one is sent in about ${when}; keep the page open.`;
+/** How an upload stands, in words. */
+function standing(share, waiting) {
+  const percent = `${Math.floor(share * 100)} %`;
+  if (!waiting) return share < 1 ? `Sending · ${percent}` : "Sent · reading the file";
+  if (!waiting.full) return `${waiting.message} ${percent} has arrived; the rest is sent as soon as it can be.`;
+  const whose = waiting.code === "queue_full" ? "Too many recordings are waiting on this server" : "Too many of your recordings are waiting";
+  const { retry_in_s: wait } = waiting;
+  return `${whose}. The file has arrived, and takes its place in about ${wait < 60 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}; keep the page open.`;
 }
 
-/** Some time, or less when `button` is pressed: then it throws as an upload that was stopped. */
-function pause(seconds, button) {
-  return new Promise((resolve, reject) => {
-    const stopped = () => {
-      clearTimeout(timer);
-      reject(new api.ApiProblem(0, "aborted", "Stopped."));
-    };
-    const timer = setTimeout(() => {
-      button.removeEventListener("click", stopped);
-      resolve();
-    }, seconds * 1000);
-    button.addEventListener("click", stopped, { once: true });
-  });
-}
-
-/** Uploads, again and again while the server has no room for it. */
-async function sendWhenRoom(file, { about, bar, stop, onProgress }) {
-  const fields = { language: $("language").value, num_speakers: $("people").value };
-  for (;;) {
-    try {
-      return await api.upload(file, fields, onProgress, (abort) => stop.addEventListener("click", abort, { once: true }));
-    } catch (error) {
-      if (!error.full) throw error;
-      about.textContent = noRoom(error);
-      bar.value = 0;
-      await pause(Math.max(1, error.retry_in_s), stop);
-    }
-  }
+function uploadRow(name, text, label) {
+  const button = make("button", { class: "small", type: "button" }, label);
+  const about = make("p", { class: "about", role: "status" }, text);
+  const element = make("li", { class: "item" }, make("span", { class: "title" }, name), about, make("div", { class: "actions" }, button));
+  $("uploads").append(element);
+  return { element, about, button };
 }
 
 async function send(file) {
-  const stop = make("button", { class: "small", type: "button" }, "Stop");
-  const about = make("p", { class: "about" }, "Sending…");
+  broken.get(file.name)?.remove();
+  const { element, about, button } = uploadRow(file.name, "Sending…", "Stop");
   const bar = make("progress", { max: "1", value: "0", "aria-label": `Upload of ${file.name}` });
-  const element = make("li", { class: "item" }, make("span", { class: "title" }, file.name), about, make("div", { class: "actions" }, stop), bar);
-  $("uploads").append(element);
-  const onProgress = (share) => {
+  element.append(bar);
+  const stop = new AbortController();
+  button.addEventListener("click", () => stop.abort(), { once: true });
+  const onProgress = (share, waiting) => {
     bar.value = share;
-    about.textContent = `Sending · ${Math.round(share * 100)} %`;
+    const text = standing(share, waiting);
+    if (about.textContent !== text) about.textContent = text;
   };
   try {
-    await sendWhenRoom(file, { about, bar, stop, onProgress });
+    await new Upload(file, onProgress, stop).send({ language: $("language").value, num_speakers: $("people").value });
     element.remove();
     await load();
   } catch (error) {
     if (!(error instanceof api.ApiProblem)) throw error;
-    about.textContent = error.message;
+    about.textContent = sentence(error.message);
     about.classList.add("bad");
     bar.remove();
-    stop.textContent = "Dismiss";
-    stop.addEventListener("click", () => element.remove());
+    button.textContent = "Dismiss";
+    button.addEventListener("click", () => element.remove());
+  }
+}
+
+/** Uploads that broke off when the page was closed: the browser does not let a page have the file again by itself. */
+async function showBroken() {
+  for (const upload of unfinished()) {
+    const found = await ask(upload.id).catch(() => undefined);
+    if (found === null) localStorage.removeItem(upload.key);
+    if (!found) continue;
+    const text = `Broke off at ${Math.floor(found.share * 100)} %. Add the same file again, and it goes on there.`;
+    const { element, button } = uploadRow(upload.name, text, "Drop");
+    broken.set(upload.name, element);
+    button.addEventListener("click", () => (element.remove(), forget(upload)));
   }
 }
 
@@ -206,3 +207,4 @@ for (const type of ["dragenter", "dragover", "dragleave", "drop"]) {
 }
 window.addEventListener("hashchange", route);
 route();
+showBroken();

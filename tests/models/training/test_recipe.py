@@ -40,6 +40,7 @@ def test_values_arrive() -> None:
         ({"train": {"steps": 0}}, r"train\.steps must be 1 or more"),
         ({"train": {"batch": 4, "micro_batch": 3}}, "multiple"),
         ({"perturb": {"drop_text": 1.5}}, r"perturb\.drop_text is a probability"),
+        ({"perturb": {"speed": 0.9}}, r"perturb\.speed is a share of the speed"),
         ({"lora": {"targets": "q_proj"}}, r"lora\.targets"),
         ({"train": 3}, "train must be a table"),
         ({"name": ""}, "'name'"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 
 from models.target.training import IGNORED
 from models.training import target_setup
+from models.training.augment import Masked
 from models.training.commands import main
 from models.training.errors import DataInvalid
 from models.training.examples import UNDISTURBED
@@ -127,3 +129,19 @@ def test_an_unknown_kind_is_named(folder: Path, capsys: pytest.CaptureFixture[st
     (folder / "odd.toml").write_text('name = "x"\nkind = "both"\n')
     assert run("train", recipe=folder / "odd.toml", data=folder / "train", out=folder / "run") == 1
     assert "'kind' must be one of sot, target, found 'both'" in capsys.readouterr().err
+
+
+def test_speed_and_blots_change_the_sound_and_repeat_with_the_seed(examples: TargetExamples) -> None:
+    plain, disturbed = PerturbSettings(jitter_samples=0), PerturbSettings(jitter_samples=0, mask=1.0, speed=0.2)
+    one, same, other = (examples.make(0, epoch, disturbed) for epoch in (0, 0, 1))
+    assert np.array_equal(one.sound, same.sound)
+    assert one.masked == same.masked
+    assert (len(one.sound), one.masked) != (len(other.sound), other.masked)
+    calm = examples.make(0, 0, plain)
+    assert not calm.masked.bands
+    share = (one.target[0][1] - one.target[0][0]) / (calm.target[0][1] - calm.target[0][0])
+    assert 0.8 < share < 1.25
+    assert share != 1.0
+    blotted, whole = (examples.collate([dataclasses.replace(one, masked=m)], "cpu").mel for m in (one.masked, Masked()))
+    assert blotted.shape == whole.shape
+    assert not torch.equal(blotted, whole)

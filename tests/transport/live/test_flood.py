@@ -152,6 +152,9 @@ def test_a_seat_is_free_again_when_its_viewer_has_gone(served):
             address = f"{sockets(served)}/v1/live/{ready['session']}/view?share={quote(ready['share'])}"
             seated = [await connect(address) for _ in range(VIEWERS)]
             assert await handshake(address) == 10
+            figures = await asyncio.to_thread(lambda: httpx2.get(f"{served}/metrics").text)
+            assert f"crosstalk_live_viewers {VIEWERS}.0" in figures
+            assert 'crosstalk_errors_total{code="overloaded",where="live"} 1.0' in figures
             await seated.pop().close()
             async with asyncio.timeout(30):
                 while await handshake(address) is not None:  # noqa: ASYNC110 - the server's side is not ours to watch
