@@ -19,11 +19,16 @@ OVER = frozenset({"succeeded", "failed", "cancelled"})
 
 @dataclass(frozen=True, slots=True)
 class RetryRules:
-    """attempts: of one request, or of following events with nothing heard between; the pause doubles up to `most_s`."""
+    """attempts: of one request, or of following events with nothing heard between; the pause doubles up to `most_s`.
+
+    asked_s: the longest pause that a server with a full queue, or a key's limits, may ask for (Retry-After); who is
+    asked for a longer one gives up at once.
+    """
 
     attempts: int = 6
     first_s: float = 0.5
     most_s: float = 10.0
+    asked_s: float = 60.0
 
     def pause_s(self, failures: int) -> float:
         """After so many failures in a row."""

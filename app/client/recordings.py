@@ -41,7 +41,15 @@ from app.client.recording_types import (
 from app.client.uploads import IN_PARTS_FROM_BYTES, PartedUpload
 from app.client.uploads import PATH as UPLOADS
 from app.client.uploads import VERSION as TUS
-from app.errors import CrosstalkError, FileUnreadable, InputError, JobNotFound, OptionInvalid
+from app.errors import (
+    CrosstalkError,
+    FileUnreadable,
+    InputError,
+    JobNotFound,
+    LimitReached,
+    OptionInvalid,
+    QueueFull,
+)
 
 _API = "/v1/recordings"
 _SPEAKERS = "/v1/speakers"
@@ -306,6 +314,7 @@ class RecordingsClient:
         failures = 0
         while True:
             answer: httpx2.Response | None = None
+            asked_s = 0.0
             try:
                 answer = send()
             except httpx2.TransportError as error:
@@ -317,9 +326,12 @@ class RecordingsClient:
                 if answer.is_success:
                     return answer
                 failures += 1
-                if answer.status_code not in (_BUSY if again else _REFUSED) or failures >= self._rules.attempts:
-                    raise answered_error(answer.status_code, answer.content)
-            time.sleep(self._rules.pause_s(failures))
+                refusal = answered_error(answer.status_code, answer.content)
+                asked_s = _asked_s(answer, refusal)
+                tired = failures >= self._rules.attempts or asked_s > self._rules.asked_s
+                if answer.status_code not in (_BUSY if again else _REFUSED) or tired:
+                    raise refusal
+            time.sleep(max(self._rules.pause_s(failures), asked_s))
 
 
 def _path(recording_id: str, *more: str) -> str:
@@ -327,6 +339,13 @@ def _path(recording_id: str, *more: str) -> str:
     if not re.fullmatch(r"[0-9A-Za-z_-]{1,100}", recording_id):
         raise JobNotFound(f"{recording_id[:100]!r} is no recording's id")
     return "/".join((_API, recording_id, *more))
+
+
+def _asked_s(answer: httpx2.Response, refusal: CrosstalkError) -> float:
+    """How long the server asks to wait, where it knows: for room in the queue, or within a key's limits."""
+    told = answer.headers.get("Retry-After", "")
+    known = isinstance(refusal, QueueFull | LimitReached) and re.fullmatch(r"[0-9]{1,9}", told)
+    return float(told) if known else 0.0
 
 
 def _json(answer: httpx2.Response) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import threading
+import time
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -21,6 +22,8 @@ from app.errors import (
     JobNotFound,
     JobStateInvalid,
     OptionInvalid,
+    QueueFull,
+    QueueShareFull,
     RevisionConflict,
     SpeakerNotFound,
 )
@@ -225,6 +228,23 @@ def test_what_may_have_been_done_is_not_asked_for_twice():
         with pytest.raises(ServerError):
             client.learn_speaker("Maya", "rec_1", 0)
         assert [method for method, *_ in seen] == ["POST", "POST"]
+
+
+def test_a_full_queue_is_waited_for_as_it_asks_but_not_for_ever(meeting_wav):
+    soon = (*problem(503, "queue_full"), ("Retry-After", "1"))
+    with scripted(soon, answer(RECORDING, 202)) as (client, seen):
+        began_s = time.monotonic()
+        assert client.submit(meeting_wav).id == "rec_1"
+        assert time.monotonic() - began_s >= 1.0
+        assert len(seen) == 2
+    late = (*problem(503, "queue_full"), ("Retry-After", "3600"))
+    with scripted(late) as (client, seen):
+        with pytest.raises(QueueFull):
+            client.submit(meeting_wav)
+        assert len(seen) == 1
+    mine = (*problem(429, "queue_limit_reached"), ("Retry-After", "3600"))
+    with scripted(mine) as (client, _), pytest.raises(QueueShareFull):
+        client.retry("rec_1")
 
 
 def test_following_goes_on_after_the_last_event():

@@ -4,6 +4,7 @@ import { blocksOf, clock, spoken, Transcript } from "../../app/web/js/transcript
 import { toJson, toTxt, toVtt } from "../../app/web/js/formats.js";
 import { CODES, LANGUAGES } from "../../app/web/js/languages.js";
 import { describe as words } from "../../app/web/js/words.js";
+import { stretches } from "../../app/web/js/timeline.js";
 
 const segment = (id, speaker, start, end, text = id) => {
   const parts = text.split(" ");
@@ -135,4 +136,10 @@ test("json names who overlaps", () => {
 test("every language has a name", () => {
   assert.equal(LANGUAGES.length, CODES.length);
   for (const [code, name] of LANGUAGES) assert.ok(name && (name !== code || code.length > 2), code);
+});
+
+test("a monologue in pieces is one stretch of the timeline, a pause ends it", () => {
+  const said = (speaker, start, end) => ({ speaker, start, end });
+  const found = stretches([said(0, 0, 1.5), said(1, 1, 1.2), said(0, 1.9, 3), said(0, 3.6, 4)]);
+  assert.deepEqual(found, [said(0, 0, 3), said(1, 1, 1.2), said(0, 3.6, 4)]);
 });

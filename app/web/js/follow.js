@@ -10,6 +10,7 @@ export class Follow {
 
   /** Call after the transcript has grown. */
   grown() {
+    if (this._wentUp && !this._atEnd) this._set(false); // the browser tells of it only with the next frame
     if (this.following) this._scroller.scrollTop = this._scroller.scrollHeight;
     this._last = this._scroller.scrollTop;
   }
@@ -17,6 +18,7 @@ export class Follow {
   /** Back to the newest caption. */
   now() {
     this._set(true);
+    this._last = this._scroller.scrollTop;
     this.grown();
   }
 
@@ -27,11 +29,19 @@ export class Follow {
     this._last = this._scroller.scrollTop;
   }
 
-  _scrolled() {
+  get _atEnd() {
     const { scrollTop, scrollHeight, clientHeight } = this._scroller;
-    if (scrollHeight - scrollTop - clientHeight < 40) this._set(true);
-    else if (scrollTop < this._last - 2) this._set(false);
-    this._last = scrollTop;
+    return scrollHeight - scrollTop - clientHeight < 40;
+  }
+
+  get _wentUp() {
+    return this._scroller.scrollTop < this._last - 2;
+  }
+
+  _scrolled() {
+    if (this._atEnd) this._set(true);
+    else if (this._wentUp) this._set(false);
+    this._last = this._scroller.scrollTop;
   }
 
   _set(following) {

@@ -13,6 +13,9 @@ export const CODES = [
 // Whisper's codes that the standard writes otherwise.
 const STANDARD = { jw: "jv" };
 
-const names = new Intl.DisplayNames([...(globalThis.navigator?.languages ?? []), "en"], { type: "language", fallback: "code" });
+// Languages that browsers often have no name for.
+const RARE = { ba: "Bashkir", bo: "Tibetan" };
 
-export const LANGUAGES = CODES.map((code) => [code, names.of(STANDARD[code] ?? code)]).sort((a, b) => a[1].localeCompare(b[1]));
+const names = new Intl.DisplayNames([...(globalThis.navigator?.languages ?? []), "en"], { type: "language", fallback: "none" });
+
+export const LANGUAGES = CODES.map((code) => [code, names.of(STANDARD[code] ?? code) ?? RARE[code] ?? code]).sort((a, b) => a[1].localeCompare(b[1]));

@@ -17,6 +17,9 @@ let poll = 0;
 let reader = null;
 const broken = new Map(); // file name -> its row
 
+/** The server's messages as sentences. */
+const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 function say(text, tone = "calm") {
   $("status-text").textContent = text;
   $("status").dataset.tone = tone;
@@ -24,7 +27,7 @@ function say(text, tone = "calm") {
 
 function fail(error) {
   if (!(error instanceof api.ApiProblem)) throw error;
-  $("problem").textContent = error.message;
+  $("problem").textContent = sentence(error.message);
   $("problem").hidden = false;
 }
 
@@ -42,7 +45,7 @@ async function load() {
     say("Ready");
   } catch (error) {
     fail(error);
-    say(error.message, "bad");
+    say(sentence(error.message), "bad");
     if (error.code !== "no_recordings") poll = setTimeout(load, 5 * POLL_MS);
     return;
   }
@@ -86,7 +89,7 @@ function fill(element, item) {
 
 function describe(item) {
   const parts = [item.cancel_requested && !OVER.has(item.state) ? "Stopping" : STATES[item.state]];
-  if (item.failure) parts.push(item.failure.message);
+  if (item.failure) parts.push(sentence(item.failure.message));
   const { total_s: total, decoded_s: decoded, left_s: left } = item.progress;
   if (item.state === "running" && total) parts.push(`${clock(decoded)} of ${clock(total)}`);
   else if (total) parts.push(clock(total));
@@ -119,7 +122,8 @@ function standing(share, waiting) {
   if (!waiting.full) return `${waiting.message} ${percent} has arrived; the rest is sent as soon as it can be.`;
   const whose = waiting.code === "queue_full" ? "Too many recordings are waiting on this server" : "Too many of your recordings are waiting";
   const { retry_in_s: wait } = waiting;
-  return `${whose}. The file has arrived, and takes its place in about ${wait < 60 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}; keep the page open.`;
+  const what = share < 1 ? "This one is sent" : "The file has arrived, and takes its place";
+  return `${whose}. ${what} in about ${wait < 60 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}; keep the page open.`;
 }
 
 function uploadRow(name, text, label) {
@@ -148,7 +152,7 @@ async function send(file) {
     await load();
   } catch (error) {
     if (!(error instanceof api.ApiProblem)) throw error;
-    about.textContent = error.message;
+    about.textContent = sentence(error.message);
     about.classList.add("bad");
     bar.remove();
     button.textContent = "Dismiss";

@@ -9,6 +9,23 @@ const LANE_PX = 14;
 const GAP_PX = 4;
 const AXIS_PX = 18;
 
+const PAUSE_S = 0.5;
+
+/** Who speaks from when to when, without the cuts of a monologue into segments: {speaker, start, end}. */
+export function stretches(segments) {
+  const found = [];
+  const last = new Map();
+  for (const { speaker, start, end } of segments) {
+    const open = last.get(speaker);
+    if (open && start - open.end < PAUSE_S) open.end = Math.max(open.end, end);
+    else {
+      found.push({ speaker, start, end });
+      last.set(speaker, found[found.length - 1]);
+    }
+  }
+  return found;
+}
+
 export class Timeline {
   /** `onJump(time_s)` when a place is chosen. */
   constructor(canvas, transcript, { onJump, label = "Timeline", least_s = 30 }) {
@@ -107,7 +124,7 @@ export class Timeline {
       const y = row.get(segment.speaker) * (LANE_PX + GAP_PX);
       rounded(pen, segment.start * scale, y, Math.max(2, (segment.end - segment.start) * scale - 0.5), LANE_PX, 3);
     };
-    for (const segment of this._transcript.finals) paint(segment, 1);
+    for (const stretch of stretches(this._transcript.finals)) paint(stretch, 1);
     for (const segment of this._transcript.partial) paint(segment, 0.45);
     pen.globalAlpha = 1;
   }
