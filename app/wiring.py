@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from app.access import AccessRules
-from app.audio import AudioLimits
+from app.audio import AudioLimits, ProcessLimits
 from app.engine.base import Engine
 from app.engine.build import build_engine
 from app.engine.infer_rules import InferRules
@@ -87,6 +87,7 @@ def audio_limits(settings: Settings) -> AudioLimits:
         min_rate=limits.min_rate_hz,
         max_rate=limits.max_rate_hz,
         max_channels=limits.max_channels,
+        process=ProcessLimits(limits.decode_memory_bytes, limits.decode_cpu_s, limits.decode_stall_s),
     )
 
 

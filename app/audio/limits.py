@@ -8,6 +8,24 @@ from app.errors import AudioFormatUnsupported, AudioTooLong
 
 
 @dataclass(frozen=True, slots=True)
+class ProcessLimits:
+    """What a process that decodes may take; one that takes more is ended, and its sound counts as unreadable.
+
+    memory_bytes: of address space, the interpreter's own (about 300 MB, most of it never touched) included
+    cpu_s: of processor time for a whole recording or stream
+    stall_s: of waiting for the next second of sound
+    """
+
+    memory_bytes: int = 1 << 30
+    cpu_s: int = 1800
+    stall_s: float = 60.0
+
+    def __post_init__(self) -> None:
+        if self.memory_bytes < 1 or self.cpu_s < 1 or self.stall_s <= 0:
+            raise ValueError("a process needs some memory and time")
+
+
+@dataclass(frozen=True, slots=True)
 class AudioLimits:
     """Bounds of what is accepted; outside -> a clear error. Raises ValueError for bounds that admit nothing.
 
@@ -16,6 +34,8 @@ class AudioLimits:
     max_rate: Hz; the highest rate of studio recorders
     max_channels: of the chosen audio stream
     max_gap_s: a longer jump of the timestamps is taken for a broken clock and not filled with silence
+    process: recordings are decoded in a process of their own with these limits; None = in this one, for files of one's
+    own. Containers that come in pieces always have one.
     """
 
     max_duration_s: float = 6 * 3600.0
@@ -23,6 +43,7 @@ class AudioLimits:
     max_rate: int = 192_000
     max_channels: int = 16
     max_gap_s: float = 3600.0
+    process: ProcessLimits | None = None
 
     def __post_init__(self) -> None:
         if self.max_duration_s <= 0 or self.max_channels < 1 or self.max_gap_s < 0:

@@ -21,18 +21,20 @@ _SPARE_BYTES = 64 << 20
 class SourceFile:
     """An open regular file, as PyAV wants it: read, seek, tell. Symbolic links are followed.
 
+    Made of a path, or of the number of a file that is open already and is closed with this.
     Raises FileUnreadable (missing, folder, pipe, device, no permission, failing disk), AudioEmpty (zero bytes).
     """
 
     name = "recording"
 
-    def __init__(self, path: Path) -> None:
-        self._fd = -1
+    def __init__(self, place: Path | int) -> None:
+        self._fd = place if isinstance(place, int) else -1
         try:
-            # Looked at before it is opened, since opening a device can have effects; O_NONBLOCK for a pipe put in its
-            # place meanwhile, which would wait for a writer for ever.
-            _check_regular(os.stat(path))
-            self._fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
+            if isinstance(place, Path):
+                # Looked at before it is opened, since opening a device can have effects; O_NONBLOCK for a pipe put in
+                # its place meanwhile, which would wait for a writer for ever.
+                _check_regular(os.stat(place))
+                self._fd = os.open(place, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY)
             opened = os.fstat(self._fd)
             _check_regular(opened)
         except FileUnreadable:
@@ -47,6 +49,10 @@ class SourceFile:
         if self.size == 0:
             self.close()
             raise AudioEmpty("the file is empty")
+
+    def fileno(self) -> int:
+        """Its number; it stays this object's to close."""
+        return self._fd
 
     def progressed(self) -> None:
         """Sound came out: again the file may be read twice over. What needs more is running in circles."""

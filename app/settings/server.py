@@ -37,6 +37,16 @@ class LimitsGroup(Group):
     max_channels: PositiveInt = 16
     """Most channels of one track."""
 
+    decode_memory_bytes: PositiveInt = 1024**3
+    """Address space of a process that decodes a recording or a stream, in bytes, its interpreter's own (about 300 MB)
+    included; a file that needs more is refused as unreadable (default 1 GiB)."""
+
+    decode_cpu_s: PositiveInt = 1800
+    """Processor time that decoding a recording or a stream may take, in seconds; then it is refused as unreadable."""
+
+    decode_stall_s: PositiveFloat = 60.0
+    """How long the next second of a recording may take to decode, in seconds; then it is refused as unreadable."""
+
 
 class ServerGroup(Group):
     """The HTTP server."""

@@ -147,7 +147,7 @@ def test_video_keeps_the_players_times(media, pulses, find, read, name, delay_s)
 def test_pictures_are_never_decoded(media, pulses, monkeypatch):
     path = media.video("a.mp4", pulses([0.5], 4.0))
     with open_recording(path, AudioLimits()) as recording:
-        video = recording._audio.container.streams.video[0]
+        video = recording._decoding._audio.container.streams.video[0]
         list(recording.frames())
         assert video.discard.name == "all"
         assert not video.codec_context.is_open
