@@ -44,7 +44,7 @@ class LiveGroup(Group):
     """When the tail of a session is written whose client is gone, in seconds; a client back earlier notices nothing."""
 
     lag_limit_s: PositiveFloat = 5.0
-    """Captions that are further behind the sound than this are reported to the client, in seconds."""
+    """When more sound than this waits to be worked on, in seconds, the client is told that captions are late."""
 
     max_waiting_events: PositiveInt = 2000
     """Events that may wait for a client that reads slowly; then it is sent away, and may resume."""
