@@ -20,7 +20,7 @@ from app.audio.media import AudioWarning, MediaInfo
 from app.audio.source import SourceFile
 from app.core.types import Frames
 
-__all__ = ["FRAME_SAMPLES", "Decoding", "Recording", "open_recording"]
+__all__ = ["FRAME_SAMPLES", "Decoding", "Recording", "aopen_recording", "open_recording"]
 
 
 class Decoding(Protocol):
@@ -60,6 +60,21 @@ def open_recording(path: Path, limits: AudioLimits, *, channel: int | None = Non
     if limits.process is None:
         return Recording(decode_here(source, limits, channel))
     return Recording(decode_apart(source, limits, limits.process, channel))
+
+
+async def aopen_recording(path: Path, limits: AudioLimits, *, channel: int | None = None) -> Recording:
+    """The same in a thread; a caller that is cancelled meanwhile leaves nothing open."""
+    opening = asyncio.ensure_future(asyncio.to_thread(open_recording, path, limits, channel=channel))
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unused)
+        raise
+
+
+def _close_unused(opening: asyncio.Future[Recording]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        opening.result().close()
 
 
 class Recording:
