@@ -188,6 +188,7 @@ def live_limits(settings: Settings) -> LiveLimits:
     return LiveLimits(
         max_sessions=live.max_sessions,
         max_viewers=live.max_viewers,
+        max_beginning=live.max_beginning,
         max_load=live.max_load,
         max_message_bytes=live.max_message_bytes,
         max_ahead_s=live.max_ahead_s,

@@ -18,6 +18,9 @@ class LiveGroup(Group):
     max_viewers: PositiveInt = 1000
     """Viewers that one process serves at the same time, of all its sessions; further ones get 503 with Retry-After."""
 
+    max_beginning: PositiveInt = 256
+    """Sockets that may be open without having said what they want; further ones get 503 with Retry-After."""
+
     max_load: Annotated[float, Field(ge=0, le=1)] = 0.8
     """Part of the devices that live sessions may use, as measured; a session that would take them over it is refused,
     so that the others keep their pace. 0 = not measured: any number up to `max_sessions`."""
@@ -41,7 +44,7 @@ class LiveGroup(Group):
     """When the tail of a session is written whose client is gone, in seconds; a client back earlier notices nothing."""
 
     lag_limit_s: PositiveFloat = 5.0
-    """Captions that are further behind the sound than this are reported to the client, in seconds."""
+    """When more sound than this waits to be worked on, in seconds, the client is told that captions are late."""
 
     max_waiting_events: PositiveInt = 2000
     """Events that may wait for a client that reads slowly; then it is sent away, and may resume."""

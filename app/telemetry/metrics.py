@@ -57,7 +57,7 @@ class Metrics:
         self._words = self._counter("words", "Words decoded", "kind")
 
     def _work(self) -> None:
-        self._lag_s = self._histogram("live_lag_seconds", "Captions behind their sound, looked at each second", _LAG_S)
+        self._lag_s = self._histogram("live_lag_seconds", "Sound that waits, looked at each second", _LAG_S)
         self._job_wait_s = self._histogram("job_wait_seconds", "From a recording's upload to its first run", _LONG_S)
         self._job_s = self._histogram("job_run_seconds", "Time of one run of a recording", _LONG_S, "outcome")
         self._job_rtf = self._histogram("job_real_time_factor", "Time of a run that succeeded per time of sound", _RTF)

@@ -39,11 +39,13 @@ class Faults:
     """drop_after: the connection is cut, without a goodbye, when so many words stand (each number once).
     forget_words: so many of the newest words are not in the store when a connection ends.
     goaway_after: `goaway` (drain) when so many words stand.
+    unreadable: so many times a session that comes back is refused, as if another build had written its state.
     """
 
     drop_after: list[int] = field(default_factory=list)
     goaway_after: list[int] = field(default_factory=list)
     forget_words: int = 0
+    unreadable: int = 0
     repeat: bool = False
     ack: bool = True
 
@@ -89,6 +91,11 @@ class Server:
             session = self.store.sessions.get(name)
             if session is None:
                 await socket.close(4003, "unknown")
+                return
+            if self.faults.unreadable:
+                self.faults.unreadable -= 1
+                await self._say(socket, session, "error", code="snapshot_invalid", message="another build", fatal=True)
+                await socket.close(1012, "snapshot_invalid")
                 return
         session.connections += 1
         self.connected.set()

@@ -98,6 +98,15 @@ def test_goaway_moves_on_to_the_next_server():
     assert store.sessions["session-0"].connections == 2
 
 
+@pytest.mark.parametrize("servers", [1, 2])
+def test_a_server_that_cannot_read_the_session_s_state_is_passed_over(servers):
+    events, store = run_with(Faults(drop_after=[4], unreadable=2), servers=servers)
+    assert texts(events) == words_of(SOUND)
+    lost = [event.reason for event in events if isinstance(event, Lost)]
+    assert [("snapshot_invalid" in reason) for reason in lost] == [False, True, True]
+    assert store.sessions["session-0"].connections == 2
+
+
 def test_without_acknowledgements_a_full_buffer_makes_send_wait():
     async def main():
         async with (

@@ -88,7 +88,7 @@ def test_a_session_a_job_and_an_error_are_counted(url):
         assert of(found, "crosstalk_engine_batch_size_sum", step=step) >= asked
         assert of(found, "crosstalk_engine_batch_seconds_count", step=step) > 0
         assert of(found, "crosstalk_engine_sound_seconds_total", step=step) > 10
-    assert of(found, "crosstalk_words_total", kind="written") >= 40
+    assert of(found, "crosstalk_words_total", kind="written") >= 20  # the recording's alone
     assert of(found, "crosstalk_store_transaction_seconds_count", kind="write") > 0
     assert of(found, "crosstalk_store_up") == 1
     assert of(found, "crosstalk_errors_total", where="http", code="job_not_found") == 1

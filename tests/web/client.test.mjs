@@ -314,6 +314,21 @@ test("overload is tried again, a wrong option is not", () => {
   assert.deepEqual(wrong.of("failed"), [{ code: "option_invalid", message: "no such language" }]);
 });
 
+test("a server that cannot read the session's state is passed over", () => {
+  const { socket, client, clock, of } = session();
+  socket().ready();
+  socket().lose();
+  clock.go(0);
+  socket().onopen();
+  socket().say("error", 0, { code: "snapshot_invalid", message: "another build", fatal: true });
+  socket().lose(1012, "snapshot_invalid");
+  assert.equal(client.state, "lost");
+  clock.go(60_000);
+  socket().ready({ resumed: true });
+  assert.equal(client.state, "open");
+  assert.equal(of("failed").length, 0);
+});
+
 test("a server that forgot the session, or wants sound that is gone, ends it", () => {
   const forgot = session();
   forgot.socket().ready();

@@ -49,12 +49,14 @@ class FakeRecordings:
         self.revision = 1
         self.edits: list[dict] = []
         self.refusals: list[tuple[str, int]] = []
+        """(code, seconds to wait) that the next uploads, sent already, are refused with."""
+        self.early: list[tuple[str, int]] = []
+        """The same before anything is sent."""
         self.uploads: dict[str, tuple[str, int, bytearray]] = {}
         self.begun = 0
         self.files: list[bytes] = []
         self.parts: list[tuple[int, int]] = []
         self.breaks: list[int] = []
-        """(code, seconds to wait) that the next uploads are refused with."""
         self.app = FastAPI(openapi_url=None)
         self.app.include_router(pages.make_router())
         self.app.add_api_route("/v1/models", lambda: {"data": []}, methods=["GET"])
@@ -93,8 +95,7 @@ class FakeRecordings:
 
     async def _upload(self, request: Request) -> dict | JSONResponse:
         if self.refusals:
-            code, wait_s = self.refusals.pop(0)
-            return _refused(503 if code == "queue_full" else 429, code, {"Retry-After": str(wait_s)})
+            return _no_room(*self.refusals.pop(0))
         async with request.form() as form:
             name, length, data = self.uploads.pop(form["upload"])
         assert len(data) == length
@@ -103,6 +104,8 @@ class FakeRecordings:
         return self.items[0]
 
     def _begin(self, request: Request) -> Response:
+        if self.early:
+            return _no_room(*self.early.pop(0))
         assert request.headers["tus-resumable"] == "1.0.0"
         name = base64.b64decode(request.headers["upload-metadata"].removeprefix("filename ")).decode()
         identity = f"upl_{self.begun}"
@@ -158,6 +161,10 @@ class FakeRecordings:
         self.names |= {int(speaker): name for speaker, name in edit.get("speakers", {}).items()}
         self.texts |= {int(it[1:]): change["text"] for it, change in edit.get("segments", {}).items()}
         return self.transcript()
+
+
+def _no_room(code: str, wait_s: int) -> JSONResponse:
+    return _refused(503 if code == "queue_full" else 429, code, {"Retry-After": str(wait_s)})
 
 
 def _refused(status: int, code: str, headers: dict[str, str] | None = None) -> JSONResponse:

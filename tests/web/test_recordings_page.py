@@ -111,10 +111,13 @@ def test_an_upload_that_the_server_has_forgotten_begins_anew(tab, fake, voices):
 
 def test_a_full_queue_is_said_and_the_file_is_sent_when_there_is_room(tab, fake, voices):
     about = "document.querySelector('#uploads .about')?.textContent"
+    fake.early = [("queue_full", 2)]
     fake.refusals = [("queue_full", 2), ("queue_limit_reached", 600)]
     tab.choose_file("#file", voices)
     rest, place = "keep the page open.", "The file has arrived, and takes its place in about"
-    tab.wait(f"{about} === 'Too many recordings are waiting on this server. {place} 2 s; {rest}'")
+    full = "Too many recordings are waiting on this server."
+    tab.wait(f"{about} === '{full} This one is sent in about 2 s; {rest}'")
+    tab.wait(f"{about} === '{full} {place} 2 s; {rest}'")
     tab.wait(f"{about} === 'Too many of your recordings are waiting. {place} 10 min; {rest}'")
     tab.click("#uploads button")
     tab.wait(f"{about} === 'Stopped.'")

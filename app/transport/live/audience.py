@@ -1,4 +1,5 @@
-"""Viewers of all sessions that one process serves: counted, so that no crowd of them harms those who speak."""
+"""Who is here without a session of their own, viewers and sockets that have not begun: counted, so that no crowd of
+them harms those who speak."""
 
 from __future__ import annotations
 
@@ -9,10 +10,11 @@ from app.errors import Overloaded
 
 
 class Audience:
-    """So many seats. One event loop."""
+    """So many seats. who: that are counted, for messages. One event loop."""
 
-    def __init__(self, seats: int) -> None:
+    def __init__(self, seats: int, who: str) -> None:
         self._seats = seats
+        self._who = who
         self._taken = 0
 
     def __len__(self) -> int:
@@ -21,7 +23,7 @@ class Audience:
     def check(self) -> None:
         """Raises Overloaded when every seat is taken."""
         if self._taken >= self._seats:
-            raise Overloaded(f"{self._taken} viewers are here already; try again later")
+            raise Overloaded(f"{self._taken} {self._who} are here already; try again later")
 
     @contextmanager
     def seat(self) -> Iterator[None]:

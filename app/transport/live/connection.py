@@ -70,7 +70,8 @@ class Connection:
     async def serve(self) -> None:
         """From `start` to the close; the session itself may go on."""
         try:
-            start = await self._start()
+            with self._hub.door.seat():
+                start = await self._start()
             await self._enter(start)
         except Ended as ended:
             await self._refuse(ended)

@@ -64,6 +64,11 @@ async def live(websocket: WebSocket) -> None:
     if hub.crowded and not hub.may_resume:
         await _no_room(websocket, hub, "this server holds as much as it can")
         return
+    try:
+        hub.door.check()
+    except Overloaded as error:
+        await _no_room(websocket, hub, error.message)
+        return
     _, subprotocol = credentials_of(websocket.headers)
     await websocket.accept(subprotocol)
     owner = Owner(identity_of(websocket), access_of(websocket))

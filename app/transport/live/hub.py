@@ -70,7 +70,8 @@ class LiveHub:
         self._open_session = open_session
         self._voices = voices or no_voices
         self.guests = Guests()
-        self.audience = Audience(limits.max_viewers)
+        self.audience = Audience(limits.max_viewers, "viewers")
+        self.door = Audience(limits.max_beginning, "sockets that have not begun")
         self.store = store
         self.limits = limits
         self._rooms: dict[str, Room] = {}

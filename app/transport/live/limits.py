@@ -11,6 +11,7 @@ class LiveLimits:
 
     max_waiting_events: events that may wait for a client that reads slowly, before it is sent away to resume
     max_viewer_events: the same for a viewer, before it gets a snapshot instead
+    max_beginning: sockets that may be open and have not said what they want
     retry_after_s: what a refused client is told to wait
     """
 
@@ -19,6 +20,7 @@ class LiveLimits:
     max_load: float = 0.8
     max_message_bytes: int = 1 << 20
     max_ahead_s: float = 30.0
+    max_beginning: int = 256
     start_timeout_s: float = 10.0
     idle_timeout_s: float = 60.0
     max_duration_s: float = 8 * 3600.0

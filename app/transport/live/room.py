@@ -321,7 +321,8 @@ class Room:
             await self._quietly(self.session.flush())
 
     def _tell_lag(self, now_s: float) -> None:
-        behind_s = max(0, self.session.received_samples - self._written) / SAMPLE_RATE
+        # What is not worked on yet: open turns wait for their ends by the rules, on the fastest machine as well.
+        behind_s = self.session.ahead_samples / SAMPLE_RATE
         if not self.session.stopped:
             self._observer.live_lag(behind_s)
         if behind_s > self._limits.lag_limit_s:

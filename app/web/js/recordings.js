@@ -122,7 +122,8 @@ function standing(share, waiting) {
   if (!waiting.full) return `${waiting.message} ${percent} has arrived; the rest is sent as soon as it can be.`;
   const whose = waiting.code === "queue_full" ? "Too many recordings are waiting on this server" : "Too many of your recordings are waiting";
   const { retry_in_s: wait } = waiting;
-  return `${whose}. The file has arrived, and takes its place in about ${wait < 60 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}; keep the page open.`;
+  const what = share < 1 ? "This one is sent" : "The file has arrived, and takes its place";
+  return `${whose}. ${what} in about ${wait < 60 ? `${wait} s` : `${Math.ceil(wait / 60)} min`}; keep the page open.`;
 }
 
 function uploadRow(name, text, label) {

@@ -22,6 +22,7 @@ HEADS, WORKERS = "127.0.0.2", "127.0.0.3"
 GCS_PORT, HTTP_PORT = 6399, 18100
 TOKEN = "a token of this test"
 _START_S = 300
+_TRIES = 3
 
 
 class Cluster:
@@ -145,14 +146,27 @@ class Cluster:
             f"--runtime-env-agent-port={port + 3}",
         ]  # fmt: skip
         path = self.folder / f"node-{address}.log"
-        with path.open("wb") as log:
-            process = subprocess.Popen(command, env=self._environment, cwd=self.folder, stdout=log, stderr=log)
-        self._processes.append(process)
-        end_s = time.monotonic() + _START_S
-        while "Ray runtime started" not in (told := path.read_text()):
-            assert process.poll() is None, told
-            assert time.monotonic() < end_s, told
-            time.sleep(0.2)
+        for _ in range(_TRIES):
+            with path.open("wb") as log:
+                process = subprocess.Popen(command, env=self._environment, cwd=self.folder, stdout=log, stderr=log)
+            self._processes.append(process)
+            if _started(process, path):
+                return
+            self.kill_node(-1)
+            self._processes.pop()
+        raise AssertionError(path.read_text())
+
+
+def _started(process: subprocess.Popen[bytes], log: Path) -> bool:
+    """Whether a node has come up; False when its raylet ended, as it does where its helpers take more than 15 s."""
+    end_s = time.monotonic() + _START_S
+    while "Ray runtime started" not in log.read_text():
+        children = psutil.Process(process.pid).children() if process.poll() is None else []
+        ended = any(it.name() == "raylet" and it.status() == psutil.STATUS_ZOMBIE for it in children)
+        if process.poll() is not None or ended or time.monotonic() > end_s:
+            return False
+        time.sleep(0.2)
+    return True
 
 
 def _ready(url: str) -> bool:

@@ -22,13 +22,14 @@ from tests.transport.server import serving, settings, wait_until, wav
 
 VIEWERS = 5
 QUEUED = 2
+BEGINNING = 8
 SECOND = 32_000
 
 
 @pytest.fixture
 def served(tmp_path):
     engine = fake_engine()
-    live = {"max_sessions": 1, "max_viewers": VIEWERS}
+    live = {"max_sessions": 1, "max_viewers": VIEWERS, "max_beginning": BEGINNING}
     chosen = settings(tmp_path, live=live, jobs=JobsGroup(in_server=False, max_queued=QUEUED))
     with serving(engine, chosen) as base:
         wait_until(lambda: httpx2.get(f"{base}/readyz").status_code == 200, 30)
@@ -163,6 +164,30 @@ def test_a_seat_is_free_again_when_its_viewer_has_gone(served):
                 await viewer.close()
 
     asyncio.run(talk())
+
+
+def test_sockets_that_say_nothing_find_the_door_shut_and_harm_nobody(served, quiet):
+    """As many as may be open without having begun, while one stream speaks; then the next is refused."""
+
+    async def silent(base: str, _ready: dict) -> None:
+        # The one place for a session is taken, so the rest is refused for that; here only what was open before counts.
+        assert await handshake(f"{sockets(base)}/v1/live") == 10
+
+    async def talk() -> list[dict]:
+        idle = [await connect(f"{sockets(served)}/v1/live") for _ in range(BEGINNING)]
+        try:
+            assert await handshake(f"{sockets(served)}/v1/live") == 10
+            await idle.pop().close()
+            async with asyncio.timeout(30):
+                while await handshake(f"{sockets(served)}/v1/live") is not None:  # noqa: ASYNC110 - see above
+                    await asyncio.sleep(0.05)
+            return await speak(served, silent)
+        finally:
+            for socket in idle:
+                await socket.close()
+
+    seen = asyncio.run(asyncio.wait_for(talk(), 120))
+    assert finals(seen) == quiet
 
 
 def test_who_is_refused_after_start_is_told_when_to_come(served):

@@ -136,7 +136,7 @@ def test_one_client_more_harms_nobody(tmp_path, max_load: float) -> None:
             assert await asyncio.to_thread(ready, base) == (503, "full")
         return await asyncio.gather(*tasks)
 
-    chosen = settings(tmp_path, live={"max_load": max_load, "lag_limit_s": 7.0})
+    chosen = settings(tmp_path, live={"max_load": max_load, "lag_limit_s": 4.0})
     with serving(engine, chosen) as base:
         wait_until(lambda: ready(base) == (200, "ready"), 30)
         found = asyncio.run(asyncio.wait_for(clients(base), 120))
