@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.audio import AudioLimits, Spool, open_recording
-from app.core.types import TranscriptView
+from app.audio import AudioLimits, Spool, aopen_recording
+from app.core.types import Frames, TranscriptView
 from app.engine.base import Engine
 from app.session import Finished, Session, SessionOptions, Update
+
+Heard = Callable[[int], Awaitable[None]]
+"""Told how many samples (16 kHz) were decoded, as they are; what it raises ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,16 +25,16 @@ class Workplace:
 
 
 async def follow(
-    place: Workplace, path: Path, options: SessionOptions, channel: int | None = None
+    place: Workplace, path: Path, options: SessionOptions, channel: int | None = None, heard: Heard | None = None
 ) -> AsyncIterator[Update]:
     """Transcribe a file, or one channel of it, and give the updates.
 
     What was wrong with the recording stands in the finished transcript's warnings. Raises what the recording, the
-    engine and the disk raise (app/errors.py).
+    engine and the disk raise (app/errors.py), and what `heard` raises.
     """
-    recording = await asyncio.to_thread(open_recording, path, place.limits, channel=channel)
+    recording = await aopen_recording(path, place.limits, channel=channel)
     with recording, Spool(place.spools) as spool:
-        async for update in Session(place.engine, options, spool).run(recording.aframes()):
+        async for update in Session(place.engine, options, spool).run(_counted(recording.aframes(), heard)):
             if isinstance(update, Finished):
                 warnings = (*update.view.warnings, *(str(warning) for warning in recording.warnings))
                 yield Finished(replace(update.view, warnings=warnings))
@@ -46,10 +48,11 @@ async def transcribe_file(
     options: SessionOptions,
     on_update: Callable[[Update], None] | None = None,
     channel: int | None = None,
+    heard: Heard | None = None,
 ) -> TranscriptView:
     """The same to its end; `on_update` sees every update as it comes."""
     view: TranscriptView | None = None
-    async for update in follow(place, path, options, channel):
+    async for update in follow(place, path, options, channel, heard):
         if on_update is not None:
             on_update(update)
         if isinstance(update, Finished):
@@ -57,3 +60,10 @@ async def transcribe_file(
     if view is None:
         raise RuntimeError("a session ended without its transcript")
     return view
+
+
+async def _counted(frames: AsyncIterator[Frames], heard: Heard | None) -> AsyncIterator[Frames]:
+    async for part in frames:
+        if heard is not None:
+            await heard(len(part.samples))
+        yield part

@@ -72,6 +72,13 @@ class Access:
         if who.key_id and who.limits.audio_minutes_per_day:
             self._check_used(who, await asyncio.to_thread(self.usage.today_s, who.key_id))
 
+    async def left_s(self, who: Identity) -> float | None:
+        """Seconds of sound that a key may hand in today; None: any number."""
+        if not who.key_id or not who.limits.audio_minutes_per_day:
+            return None
+        used_s = await asyncio.to_thread(self.usage.today_s, who.key_id)
+        return max(0.0, who.limits.audio_minutes_per_day * 60.0 - used_s)
+
     async def charge(self, who: Identity, audio_s: float) -> None:
         """Count sound. Raises LimitReached when that was more than the key may hand in today."""
         if who.key_id and audio_s > 0:
@@ -91,8 +98,7 @@ class Access:
         most_s = who.limits.audio_minutes_per_day * 60.0
         if most_s and (used_s > most_s if over else used_s >= most_s):
             minutes = who.limits.audio_minutes_per_day
-            wait_s = int(86_400 - time.time() % 86_400) + 1
-            raise LimitReached(f"this key may hand in {minutes} minutes of sound a day (UTC)", retry_after_s=wait_s)
+            raise no_minutes(f"this key may hand in {minutes} minutes of sound a day (UTC)")
 
     async def _by_token(self, parts: secret.Shown, path: str) -> Identity:
         found = await asyncio.to_thread(self.tokens.redeem, parts, path)
@@ -113,3 +119,8 @@ class Access:
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         return key
+
+
+def no_minutes(message: str) -> LimitReached:
+    """A key has no minutes of sound left until the next day."""
+    return LimitReached(message, retry_after_s=int(86_400 - time.time() % 86_400) + 1)

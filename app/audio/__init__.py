@@ -7,7 +7,16 @@ from __future__ import annotations
 
 from app.audio.limits import AudioLimits, ProcessLimits
 from app.audio.media import AudioWarning, MediaInfo
-from app.audio.recording import Recording, open_recording
+from app.audio.recording import Recording, aopen_recording, open_recording
 from app.audio.spool import Spool
 
-__all__ = ["AudioLimits", "AudioWarning", "MediaInfo", "ProcessLimits", "Recording", "Spool", "open_recording"]
+__all__ = [
+    "AudioLimits",
+    "AudioWarning",
+    "MediaInfo",
+    "ProcessLimits",
+    "Recording",
+    "Spool",
+    "aopen_recording",
+    "open_recording",
+]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Protocol, Self
@@ -20,7 +21,7 @@ from app.audio.media import AudioWarning, MediaInfo
 from app.audio.source import SourceFile
 from app.core.types import Frames
 
-__all__ = ["FRAME_SAMPLES", "Decoding", "Recording", "open_recording"]
+__all__ = ["FRAME_SAMPLES", "Decoding", "Recording", "aopen_recording", "open_recording"]
 
 
 class Decoding(Protocol):
@@ -60,6 +61,39 @@ def open_recording(path: Path, limits: AudioLimits, *, channel: int | None = Non
     if limits.process is None:
         return Recording(decode_here(source, limits, channel))
     return Recording(decode_apart(source, limits, limits.process, channel))
+
+
+async def aopen_recording(path: Path, limits: AudioLimits, *, channel: int | None = None) -> Recording:
+    """The same in a thread; a caller that is cancelled meanwhile leaves nothing open."""
+    opening = _Opening()
+    try:
+        return await asyncio.to_thread(opening.run, partial(open_recording, path, limits, channel=channel))
+    except asyncio.CancelledError:
+        opening.abandon()
+        raise
+
+
+class _Opening:
+    """A recording that is opened in a thread for somebody who may go away; the loop may end before the thread does."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._abandoned = False
+        self._recording: Recording | None = None
+
+    def run(self, open_it: Callable[[], Recording]) -> Recording:
+        recording = open_it()
+        with self._lock:
+            self._recording = recording
+            if self._abandoned:
+                recording.close()
+        return recording
+
+    def abandon(self) -> None:
+        with self._lock:
+            self._abandoned = True
+            if self._recording is not None:
+                self._recording.close()
 
 
 class Recording:

@@ -8,21 +8,20 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
-from functools import partial
 
 from fastapi import APIRouter, Request
 from fastapi.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from app.core.times import to_seconds
 from app.formats.openai import SpeakerLabels, diarized_segment, plain_text
 from app.session import Final, Finished, Update
 from app.transport import openai_docs, sse
 from app.transport.access.routes import AccessDep, IdentityDep
 from app.transport.deps import Services, ServicesDep
 from app.transport.disconnect import while_connected
+from app.transport.live.owner import Owner
 from app.transport.problems import problem_of
 from app.transport.transcription import Task, read_task, updates, whole
 from app.transport.uploads import receive_form
@@ -31,9 +30,6 @@ _log = logging.getLogger(__name__)
 
 IGNORED_HEADER = "X-Crosstalk-Ignored"
 _MAX_IGNORED = 20
-
-Charge = Callable[[float], Awaitable[None]]
-"""Counts seconds of sound."""
 
 router = APIRouter(tags=["audio"])
 
@@ -53,19 +49,20 @@ async def create_transcription(
         stack.enter_context(services.admission.admit())
         form = await stack.enter_async_context(receive_form(request, services.upload_limits, services.upload_dir))
         task = read_task(services, form)
+        owner = Owner(who, access)
+        stack.push_async_callback(owner.leave)
         if task.stream:
-            return await _stream(request, services, task, stack, partial(access.charge_all, who))
-        view = await while_connected(request, whole(services, task))
-        await access.charge_all(who, to_seconds(view.duration))
+            return await _stream(request, services, task, stack, owner)
+        view = await while_connected(request, whole(services, task, owner.heard))
         return Response(task.format.render(view), media_type=task.format.media_type, headers=_headers(task))
 
 
-async def _stream(request: Request, services: Services, task: Task, stack: AsyncExitStack, charge: Charge) -> Response:
+async def _stream(request: Request, services: Services, task: Task, stack: AsyncExitStack, owner: Owner) -> Response:
     """Start the work, and the answer once the work has shown a sign of life: until then errors have a real status."""
-    running = sse.with_heartbeats(updates(services, task), services.timings.heartbeat_s)
+    running = sse.with_heartbeats(updates(services, task, owner.heard), services.timings.heartbeat_s)
     stack.push_async_callback(running.aclose)
     first = await while_connected(request, _next(running))
-    return _Events(_events(first, running, task, charge), stack.pop_all(), _headers(task))
+    return _Events(_events(first, running, task, owner), stack.pop_all(), _headers(task))
 
 
 async def _next(running: AsyncIterator[Update | None]) -> Update | None:
@@ -73,7 +70,7 @@ async def _next(running: AsyncIterator[Update | None]) -> Update | None:
 
 
 async def _events(
-    first: Update | None, running: AsyncIterator[Update | None], task: Task, charge: Charge
+    first: Update | None, running: AsyncIterator[Update | None], task: Task, owner: Owner
 ) -> AsyncIterator[bytes]:
     writer = _EventWriter(diarized=task.format.name == "diarized_json")
     try:
@@ -83,7 +80,7 @@ async def _events(
             for line in writer.write(update):
                 yield line
             if isinstance(update, Finished):
-                await charge(to_seconds(update.view.duration))
+                await owner.leave()
     except Exception as error:  # noqa: BLE001 - the status is sent already; the client must learn of it in the stream
         _log.exception("a streamed transcription failed")
         yield sse.event(problem_of(error).body())

@@ -12,7 +12,7 @@ from app.core.types import TranscriptView
 from app.errors import OptionInvalid
 from app.formats import Format
 from app.options import Asked, session_options
-from app.recordings import follow, transcribe_file
+from app.recordings import Heard, follow, transcribe_file
 from app.session import SessionOptions, Update
 from app.transport.deps import Services
 from app.transport.openai_formats import STREAMED_FORMATS, response_format
@@ -53,16 +53,16 @@ def read_task(services: Services, form: Form) -> Task:
     )
 
 
-async def whole(services: Services, task: Task) -> TranscriptView:
+async def whole(services: Services, task: Task, heard: Heard) -> TranscriptView:
     """The task's finished transcript. Raises what the recording, the engine and the disk raise, and TimeoutError."""
     async with _slot(services):
-        return await transcribe_file(services.workplace, task.file, task.options)
+        return await transcribe_file(services.workplace, task.file, task.options, heard=heard)
 
 
-async def updates(services: Services, task: Task) -> AsyncIterator[Update]:
+async def updates(services: Services, task: Task, heard: Heard) -> AsyncIterator[Update]:
     """The same, as it grows."""
     async with _slot(services):
-        async for update in follow(services.workplace, task.file, task.options):
+        async for update in follow(services.workplace, task.file, task.options, heard=heard):
             yield update
 
 

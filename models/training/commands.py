@@ -1,4 +1,4 @@
-"""The commands `split`, `prepare`, `train`, `evaluate`, `cost`, `export`: arguments in, work done, errors on stderr."""
+"""The commands of `python -m models.training`: arguments in, work done, errors on stderr."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ from models.sot.modeling import SotModel
 from models.sot.text import plain_decode
 from models.target import checkpoint as target_checkpoint
 from models.target.training import TargetModel
+from models.training.average import average
 from models.training.cost import CostMeter
 from models.training.cost import render as render_cost
 from models.training.errors import RecipeInvalid
@@ -71,6 +72,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_train(commands)
     _add_evaluate(commands)
     _add_cost(commands)
+    _add_average(commands)
     export = commands.add_parser("export", help="write a run's best weights as a checkpoint")
     export.add_argument("--recipe", type=Path, required=True)
     export.add_argument("--run", type=Path, required=True, dest="folder")
@@ -80,6 +82,14 @@ def _parser() -> argparse.ArgumentParser:
     _add_machine(export)
     export.set_defaults(run=_export)
     return parser
+
+
+def _add_average(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    mean = commands.add_parser("average", help="the mean of exported target-speaker checkpoints that share a start")
+    mean.add_argument("checkpoint", type=Path, nargs="+")
+    mean.add_argument("--share", type=float, action="append", default=[], help="of each checkpoint, in order")
+    mean.add_argument("--out", type=Path, required=True)
+    mean.set_defaults(run=lambda parsed: average(parsed.checkpoint, parsed.share, parsed.out))
 
 
 def _add_hear(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

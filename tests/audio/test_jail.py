@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import threading
@@ -10,7 +11,7 @@ import time
 import numpy as np
 import pytest
 
-from app.audio import AudioLimits, AudioWarning, open_recording
+from app.audio import AudioLimits, AudioWarning, aopen_recording, open_recording
 from app.audio.jail import parent, wire
 from app.audio.jail.confine import filters_calls
 from app.audio.jail.parent import DecoderProcess
@@ -223,6 +224,24 @@ def test_closing_while_somebody_waits(media, pulses, instead):
     stream.close()
     assert stopped.wait(30)
     thread.join()
+
+
+def test_one_that_is_opened_for_nobody_is_closed(media, pulses, monkeypatch):
+    path, made = media.encode("a.wav", "pcm_s16le", pulses([0.5], 2.0)), []
+    begin = DecoderProcess.__init__
+    monkeypatch.setattr(DecoderProcess, "__init__", lambda self, task: (made.append(self), begin(self, task))[1])
+
+    async def give_up() -> None:
+        opening = asyncio.ensure_future(aopen_recording(path, APART))
+        while not made:  # noqa: ASYNC110 - a thread sets it
+            await asyncio.sleep(0.001)
+        opening.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await opening
+
+    asyncio.run(give_up())  # it waits for the thread
+    assert made[0]._process.returncode is not None
+    assert made[0]._process.stdout.closed
 
 
 def test_it_ends_with_the_server(media, pulses):

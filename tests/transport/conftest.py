@@ -13,7 +13,7 @@ def url(tmp_path_factory):
     import asyncio
 
     engine = fake_engine()
-    with serving(engine, settings(tmp_path_factory.mktemp("server"), {"heartbeat_s": 0.2})) as base:
+    with serving(engine, settings(tmp_path_factory.mktemp("server"))) as base:
         yield base
     asyncio.run(engine.aclose())
 

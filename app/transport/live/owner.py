@@ -16,7 +16,7 @@ _CHARGED_SAMPLES = 30 * SAMPLE_RATE
 
 
 class Owner:
-    """Of one connection."""
+    """Of one connection or request."""
 
     def __init__(self, who: Identity, access: Access) -> None:
         self._who = who

@@ -53,8 +53,8 @@ async def create_recording(
     if may_hold_file(request):
         await asyncio.to_thread(services.store.jobs.check_room, who.tenant, idempotency_key)
     async with receive_any_form(request, services.upload_limits, services.upload_dir) as form:
-        place = services.workplace
-        serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant)
+        place, left_s = services.workplace, await access.left_s(who)
+        serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant, left_s)
         job, made = await asyncio.to_thread(upload.queue, services.store, place.limits, form, serving, idempotency_key)
     if made:
         await access.charge_all(who, to_seconds(job.progress.total or 0))

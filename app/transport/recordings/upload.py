@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.audio import AudioLimits, open_recording
+from app.access.service import no_minutes
+from app.audio import AudioLimits, Recording, open_recording
 from app.core.times import SAMPLE_RATE
 from app.errors import BlobMissing, InputError, OptionInvalid, UploadNotFound, UploadUsed
 from app.jobs.store import Store
@@ -45,21 +46,25 @@ _LISTS = ("hotwords", "known_speakers", "events")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What this server offers to whom: its decoder, the webhooks that it sends, the tenant who asks."""
+    """What this server offers to whom: its decoder, the webhooks that it sends, the tenant who asks; left_s: how much
+    sound that may be, None = any."""
 
     decoder: str
     webhooks: WebhookRules
     tenant: str = ""
+    left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for, checked. key: the same key and the same content give the same recording."""
+    """What is asked for, checked. key: the same key and the same content give the same recording; left_s: seconds of
+    sound that it may have, None = any."""
 
     options: JobOptions
     priority: int
     tenant: str
     key: str | None
+    left_s: float | None = None
 
 
 def queue(store: Store, limits: AudioLimits, form: Form, serving: Serving, key: str | None) -> tuple[Job, bool]:
@@ -113,7 +118,7 @@ def _made_before(store: Store, job_id: str, wanted: Wanted) -> Job:
 
 def _queue_file(store: Store, limits: AudioLimits, file: Path, name: str, wanted: Wanted) -> tuple[Job, bool]:
     with open_recording(file, limits) as recording:
-        duration_s = recording.info.duration_s
+        duration_s = recording.info.duration_s if wanted.left_s is None else _measured_s(recording, wanted.left_s)
     new = NewJob(
         blob=store.blobs.put_file(file),
         file_name=name,
@@ -127,6 +132,16 @@ def _queue_file(store: Store, limits: AudioLimits, file: Path, name: str, wanted
     return store.jobs.create(new)
 
 
+def _measured_s(recording: Recording, left_s: float) -> float:
+    """How long it is, by its sound: a header may say nothing, or what is not so. Raises LimitReached."""
+    samples = 0
+    for frames in recording.frames():
+        samples = frames.end
+        if samples > left_s * SAMPLE_RATE:
+            raise no_minutes(f"the recording is longer than the {left_s / 60:.1f} minutes that this key has left today")
+    return samples / SAMPLE_RATE
+
+
 def _wanted(
     store: Store, once: Mapping[str, str], lists: Mapping[str, tuple[str, ...]], serving: Serving, key: str | None
 ) -> Wanted:
@@ -137,7 +152,7 @@ def _wanted(
         check_webhook(options.webhook, serving.webhooks)
     if options.known_speakers:
         store.speakers.voices(serving.tenant, options.known_speakers)
-    return Wanted(options, DEFAULT_PRIORITY if priority is None else priority, serving.tenant, key)
+    return Wanted(options, DEFAULT_PRIORITY if priority is None else priority, serving.tenant, key, serving.left_s)
 
 
 def file_name(given: str) -> str:
