@@ -24,13 +24,19 @@ def socket_options(max_message_bytes: int) -> dict[str, Any]:
     }
 
 
+_NO_ERRORS = frozenset(
+    {"ASGI callable returned without completing handshake.", "Invalid UTF-8 sequence received from client."}
+)
+
+
 class _Refused(logging.Filter):
     """Takes away what uvicorn calls an error after every handshake that was answered with a status, as when this server
-    is full or going away. A handshake that was not answered at all has a log line with status 499."""
+    is full or going away. A handshake that was not answered at all has a log line with status 499. Takes away, too, its
+    traceback for a client's text that is not UTF-8: that client is told (close 1007), and nothing failed here."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Whether a record stays."""
-        return record.msg != "ASGI callable returned without completing handshake."
+        return record.msg not in _NO_ERRORS
 
 
 _REFUSED = _Refused()

@@ -117,7 +117,8 @@ def _stream(options: ListenOptions, limits: AudioLimits) -> Sound:
 
 async def _deny(websocket: WebSocket, status: HTTPStatus, code: str, message: str, request_id: str) -> None:
     """Refuse the handshake with Deepgram's error body and headers."""
-    header = message.encode("ascii", "replace").decode().replace("\n", " ")
+    # A message may quote what the client sent; a header takes printable ASCII alone.
+    header = "".join(it if it.isascii() and it.isprintable() else "?" for it in message)
     body = {"err_code": code, "err_msg": message, "request_id": request_id}
     headers = {"dg-request-id": request_id, "dg-error": header}
     if status is HTTPStatus.SERVICE_UNAVAILABLE:

@@ -55,7 +55,7 @@ class Resume(_Said):
     """Go on with a session. have_revision: the last `final` or `speakers` event that arrived, 0 = none."""
 
     token: Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
-    have_revision: Annotated[int, Field(ge=0)] = 0
+    have_revision: Annotated[int, Field(ge=0, lt=1 << 63)] = 0
 
 
 class Start(_Said):
