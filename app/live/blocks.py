@@ -73,7 +73,6 @@ class LiveBlocks:
             turns += self._turns.cut()
         plans = []
         for turn in sorted(turns):
-            self._commit_until(turn.speaker, turn.end)
             plans += self._planner.push(turn)
         plans += self._planner.release(self._turns.waiting())
         if local is not None:  # nothing tentative lies that far back
@@ -170,7 +169,10 @@ class LiveBlocks:
 
     def stitch(self, decoded: Decoded) -> list[Segment]:
         """Segments that an answer to a plan completes."""
-        return self._stitch(self._fresh(decoded))
+        segments = self._stitch(self._fresh(decoded))
+        for asked in decoded.turns:  # not before: what is shown of a turn stays until its final takes the place
+            self._commit_until(asked.turn.speaker, asked.turn.end)
+        return segments
 
     def commit(self, decoded: Decoded) -> tuple[list[Segment], tuple[Segment, ...]]:
         """Segments that the answer to a `peek` completes, and what is left of it, as `tentative` gives it."""

@@ -7,7 +7,9 @@ import asyncio
 import numpy as np
 import pytest
 
-from app.core.types import FloatArray
+from app.core.live_windows import LiveWindower
+from app.core.plan import Plan
+from app.core.types import Decoded, DecodeRequest, FloatArray, Frames
 from app.errors import EngineFailed
 from app.live.blocks import LiveBlocks
 from app.live.rules import LiveRules
@@ -130,3 +132,29 @@ def test_finals_do_not_depend_on_tentative_text() -> None:
     finals = [[u.segment for u in updates if isinstance(u, Final)] for updates in (with_partials, without)]
     assert finals[0] == finals[1]
     assert finals[0]
+
+
+def test_what_is_shown_of_a_turn_stays_until_its_final_takes_the_place() -> None:
+    rules, worker = LiveRules(), FakeWorker()
+    blocks = LiveBlocks(SPEC, LiveOptions(language="en"), rules)
+    windower = LiveWindower(SPEC.window_samples, blocks.step_samples, rules.reach_samples, SPEC.grid.step)
+    sound = meeting([Line(0.5, 0, "alpha bravo charlie")], 5.0)
+
+    def asked(plan: Plan) -> Decoded:
+        request = DecodeRequest(plan.index, plan.start, sound[plan.start : plan.end], plan.turns, "en")
+        (answer,) = worker.decode_batch([request])
+        assert isinstance(answer, Decoded)
+        return answer
+
+    shown = None
+    for window in windower.push(Frames(0, sound)):
+        plans = blocks.take(worker.diarize_batch([window])[0], cut=False)
+        if plans:
+            break
+        preview = blocks.show(window.end)
+        shown = shown if preview is None else asked(preview)
+    assert shown is not None
+    assert plans
+    assert [word.text for it in blocks.tentative(shown) for word in it.words] == ["alpha", "bravo", "charlie"]
+    assert [it.text for it in blocks.stitch(asked(plans[0]))] == ["alpha bravo charlie"]
+    assert blocks.tentative(shown) == ()
