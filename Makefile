@@ -14,7 +14,7 @@ DEV := $(VENV)/.crosstalk-dev
 REQUIREMENTS := pyproject.toml constraints.txt
 
 .DELETE_ON_ERROR:
-.PHONY: help demo serve test lint models sbom format clean
+.PHONY: help demo serve test lint audit models sbom format clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -34,13 +34,17 @@ test: $(DEV) models ## all tests but the slow ones, real weights included
 	@.ci/system-packages
 	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
-lint: $(DEV) ## style, types, layers, dangerous calls, sizes
+lint: $(DEV) ## style, types, layers, dangerous calls, sizes, licences
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
 	@$(VENV)/bin/lint-imports
 	@$(PY) -m bandit -q -c pyproject.toml -r app models deploy
 	@$(PY) -m pytest -q tests/test_sizes.py
+	@$(PY) .ci/licences.py
+
+audit: $(DEV) ## pinned packages against known vulnerabilities (asks pypi.org)
+	@PYTHON=$(PY) .ci/audit
 
 sbom: $(DEV) ## sbom.cdx.json, the CycloneDX bill of materials of what is installed
 	@$(VENV)/bin/cyclonedx-py environment --output-reproducible --pyproject pyproject.toml --output-file sbom.cdx.json $(PY)

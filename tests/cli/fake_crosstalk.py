@@ -6,6 +6,7 @@ FAKE_SLOW_S makes every batch of decoding take so many seconds.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -29,4 +30,6 @@ async def build_fake(settings: Settings) -> Engine:
 
 
 if __name__ == "__main__":
+    # A shell's background jobs, the tests among them, are started with interrupts ignored, and children inherit that.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     sys.exit(main(build=build_fake))
