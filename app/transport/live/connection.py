@@ -120,7 +120,8 @@ class Connection:
         try:
             begin = room.session.received_samples
             self._sound = self._open_sound(start.audio, begin)
-            self._state = State.OPEN
+            # Who comes back to a session that is stopped waits for its end.
+            self._state = State.DRAINING if room.session.stopped else State.OPEN
             await self._say(self._ready(room.record.id, token, room.revision, begin, resumed=start.resume is not None))
             await self._both_ways(room, have)
         finally:
@@ -202,6 +203,8 @@ class Connection:
                     )
                 )
                 continue
+            if room.session.stopped:
+                return  # it was ended here: the room tells the client, and why
             most = int(self._limits.max_duration_s * SAMPLE_RATE) - room.session.received_samples
             if most > 0:
                 self._warn(room)
@@ -236,8 +239,12 @@ class Connection:
             except ValueError as error:
                 raise OptionInvalid(str(error), param="name") from error
             await self._owner.noted("live.rename", f"{room.record.id}/{message.speaker}")
+        elif isinstance(message, wire.Stop) and self._state is State.DRAINING:
+            return  # a client that is back may say it again
         elif self._state is State.DRAINING:
             raise Ended(1007, "message_invalid", f"{message.type} came after stop", "type")
+        elif room.session.stopped:
+            return  # it was ended here: the room tells the client, and why
         elif isinstance(message, wire.Flush):
             await room.session.flush(message.id)
         elif isinstance(message, wire.Mark):

@@ -11,6 +11,7 @@ import av
 import numpy as np
 import pytest
 from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from app.live.session import LiveSession
 from app.transport.live.hub import LiveHub
@@ -131,3 +132,40 @@ def test_a_viewer_that_does_not_keep_up_gets_everything_anew():
     assert sorted(word["text"] for segment in last["segments"] for word in segment["words"]) == SAID
     assert [event["type"] for event in rest].count("done") == 1
     assert rest[-1]["type"] == "done"
+
+
+@pytest.mark.parametrize(
+    ("late", "code"), [(SOUND[:3_200], 1003), ('{"type": "flush"}', 1007), ('{"type": "stop"}', None)]
+)
+def test_who_comes_back_to_a_session_that_was_stopped_waits_for_its_end(tmp_path, late, code):
+    engine = Gated()
+
+    async def talk(url):
+        seen = []
+        async with connect(url) as socket:
+            ready = await opened(socket)
+            engine.gate.clear()
+            await send(socket, SOUND[:96_000])
+            await socket.send('{"type": "stop"}')
+            await socket.send('{"type": "ping", "id": "heard"}')
+            await until(socket, "pong", seen)
+        async with connect(url) as socket:
+            await opened(socket, resume={"token": ready["token"], "have_revision": 0})
+            await socket.send(late)
+            if code is not None:
+                with pytest.raises(ConnectionClosed) as closed:
+                    while True:
+                        await socket.recv()
+                return closed.value.rcvd.code
+            await socket.send('{"type": "ping", "id": "heard too"}')
+            await until(socket, "pong", seen)
+            engine.gate.set()
+            await until(socket, "done", seen)
+        return None
+
+    with serving(engine, settings(tmp_path)) as base:
+        try:
+            told = asyncio.run(asyncio.wait_for(talk(base.replace("http", "ws") + "/v1/live"), 60))
+        finally:
+            engine.gate.set()
+    assert told == code
