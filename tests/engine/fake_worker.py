@@ -185,7 +185,8 @@ class FakeWorker:
                 start, stop = (origin + i * SPEC.grid.step for i in (first, end))
                 if stop - start >= MIN_RUN_SAMPLES and window.own_start <= (start + stop) // 2 < window.own_end:
                     spectrum = levels[first:end].mean(axis=0)
-                    sound = (spectrum / np.linalg.norm(spectrum)).astype(np.float32)
+                    loudness = float(np.linalg.norm(spectrum))
+                    sound = (spectrum / loudness if loudness > 0 else spectrum).astype(np.float32)
                     runs.append(VoiceRun(local_speaker, start, stop, sound))
         runs.sort(key=lambda run: (run.start, run.local_speaker))
         return LocalDiarization(window.start, window.end, mine, tuple(runs))

