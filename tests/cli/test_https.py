@@ -28,7 +28,8 @@ def certificate(tmp_path):
 
 @pytest.fixture
 def served(tmp_path, certificate):
-    environment = {f"CROSSTALK_SERVER__TLS_{name}FILE": str(path) for name, path in zip(("CERT", "KEY"), certificate)}
+    chain, key = map(str, certificate)
+    environment = {"CROSSTALK_SERVER__TLS_CERTFILE": chain, "CROSSTALK_SERVER__TLS_KEYFILE": key}
     process = _start(tmp_path, "serve", "--port", "0", environment=environment)
     try:
         line = next(line for line in process.stderr if b"listening on" in line)
