@@ -77,7 +77,7 @@ def run_command(arguments: list[str], environment: dict[str, str], log: str) -> 
 
 
 def run_unlucky(url: str, log: str) -> None:
-    """An engine over dbos that does not reach our tables when it takes its first ticket; ends once a job was given out."""
+    """An engine over dbos that does not reach our tables when it takes its first ticket, until a job was given out."""
     _become({}, log)
     given_out = threading.Event()
 
