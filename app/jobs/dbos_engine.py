@@ -56,6 +56,7 @@ class DbosEngine:
         self._known: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._client: DBOSClient | None = None
+        self._opening = threading.Lock()
 
     def start(self, handler: Handler, slots: int) -> None:
         """See JobEngine."""
@@ -196,14 +197,18 @@ class DbosEngine:
             self._wake.clear()
 
     def _open_client(self) -> DBOSClient:
-        if self._client is None:
-            self._client = DBOSClient(
-                system_database_url=self._url,
-                serializer=DBOSPortableJSON,
-                application_name=_NAME,
-                retry_connection_errors=False,
-            )
-        return self._client
+        with self._opening:  # by several threads, and whoever deletes a recording
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self) -> DBOSClient:
+        return DBOSClient(
+            system_database_url=self._url,
+            serializer=DBOSPortableJSON,
+            application_name=_NAME,
+            retry_connection_errors=False,
+        )
 
 
 def dbos_url(store_url: str) -> str:
