@@ -8,6 +8,7 @@ The stream is the first that the container marks as default, else the first; `Au
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import cache
 from typing import NoReturn
@@ -65,12 +66,12 @@ def open_container(source: SourceFile) -> OpenAudio:
         )
     except (av.FFmpegError, ValueError) as error:
         raise AudioUnreadable("the file is not audio or video in a known format, or it is damaged") from error
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(container.close)
         stream = _choose(container)
-        return OpenAudio(container, stream, _origin_s(container, stream), _stated_s(container, stream, source.size))
-    except BaseException:
-        container.close()
-        raise
+        audio = OpenAudio(container, stream, _origin_s(container, stream), _stated_s(container, stream, source.size))
+        unless_done.pop_all()
+    return audio
 
 
 def describe(audio: OpenAudio, limits: AudioLimits) -> MediaInfo:

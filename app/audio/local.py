@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
+from contextlib import ExitStack
 
 import numpy as np
 
@@ -28,17 +29,13 @@ def decode_here(source: SourceFile, limits: AudioLimits, channel: int | None) ->
 
     Raises what `open_recording` raises for a file that is open.
     """
-    try:
+    with ExitStack() as unless_done:
+        unless_done.callback(source.close)
         audio = open_container(source)
-    except BaseException:
-        source.close()
-        raise
-    try:
-        return LocalDecoding(source, audio, limits, channel)
-    except BaseException:
-        audio.container.close()
-        source.close()
-        raise
+        unless_done.callback(audio.container.close)
+        decoding = LocalDecoding(source, audio, limits, channel)
+        unless_done.pop_all()
+    return decoding
 
 
 class LocalDecoding:

@@ -15,6 +15,8 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from types import TracebackType
+from typing import Self
 
 from fastapi import APIRouter, Response
 from starlette.datastructures import Headers, MutableHeaders
@@ -75,10 +77,8 @@ class Observed:
         span = self._span(scope, request_id)
         with working_for(request_id=request_id), traced_by(span.trace), within(span):
             try:
-                await self._pass(scope, receive, answer.send)
-            except Exception:
-                answer.fell()
-                raise
+                with answer:
+                    await self._pass(scope, receive, answer.send)
             finally:
                 self._tell(scope, answer.status, time.monotonic() - began_s)
                 _note(span, scope, answer.status)
@@ -115,9 +115,14 @@ class _Answer:
         self._id = request_id
         self.status = 499
 
-    def fell(self) -> None:
-        """The app failed: what has not begun to be answered will be answered with 500, outside of this layer."""
-        if self.status == 499:
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Where the app failed, what has not begun to be answered will be answered with 500, outside of this layer."""
+        if isinstance(error, Exception) and self.status == 499:
             self.status = HTTPStatus.INTERNAL_SERVER_ERROR
 
     async def send(self, message: Message) -> None:

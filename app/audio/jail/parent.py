@@ -12,6 +12,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 
 from app.audio.jail import wire
@@ -59,15 +60,15 @@ class DecoderProcess:
         os.set_blocking(self._out, False)
         if self._in >= 0:
             os.set_blocking(self._in, False)
-        try:
-            kind, _ = self.receive()
-        except AudioUnreadable as error:
-            # It has not seen a byte of the media yet.
-            raise Overloaded("the process for decoding does not start; has it too little memory?") from error
-        except BaseException:
-            self.close()
-            raise
-        assert kind is Kind.READY
+        with ExitStack() as unless_done:
+            unless_done.callback(self.close)
+            try:
+                kind, _ = self.receive()
+            except AudioUnreadable as error:
+                # It has not seen a byte of the media yet.
+                raise Overloaded("the process for decoding does not start; has it too little memory?") from error
+            assert kind is Kind.READY
+            unless_done.pop_all()
         self._stall_s = task.process.stall_s
 
     def receive(self) -> tuple[Kind, bytes]:
