@@ -60,7 +60,7 @@ class Keys:
         Raises KeyNotFound, OptionInvalid (it does not work any more, or was rotated already).
         """
         with self._database.write() as connection:
-            old = _key(_row(connection, key_id, tenant))
+            old = _key(_row(connection, key_id, tenant, lock=True))
             now = self._now(connection)
             if not old.valid_at(now) or old.replaced_by is not None:
                 raise OptionInvalid("only a key that works and was not rotated yet can be rotated", param="key")
@@ -73,7 +73,7 @@ class Keys:
     def revoke(self, key_id: str, tenant: str | None = None) -> ApiKey:
         """It opens nothing any more, nor do its tokens. Again is harmless. Raises KeyNotFound."""
         with self._database.write() as connection:
-            old = _row(connection, key_id, tenant)
+            old = _row(connection, key_id, tenant, lock=True)
             now = self._now(connection)
             if old["revoked_at"] is None:
                 connection.execute(sa.update(_T).where(_T.c.id == key_id).values(revoked_at=now))
@@ -105,9 +105,11 @@ class Keys:
         return float(connection.execute(sa.select(self._database.now)).scalar_one())
 
 
-def _row(connection: sa.Connection, key_id: str, tenant: str | None) -> sa.RowMapping:
+def _row(connection: sa.Connection, key_id: str, tenant: str | None, *, lock: bool = False) -> sa.RowMapping:
+    """lock: nobody else rotates or revokes it until the transaction ends. Raises KeyNotFound."""
     where = [_T.c.id == key_id, *([] if tenant is None else [_T.c.tenant == tenant])]
-    row = connection.execute(sa.select(_T).where(*where)).mappings().one_or_none()
+    statement = sa.select(_T).where(*where)
+    row = connection.execute(statement.with_for_update() if lock else statement).mappings().one_or_none()
     if row is None:
         raise KeyNotFound("there is no such key")
     return row

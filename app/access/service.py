@@ -91,7 +91,7 @@ class Access:
             await asyncio.to_thread(self.usage.add, who.key_id, audio_s)
 
     def forget(self, key_id: str) -> None:
-        """A key was changed here: look it up anew."""
+        """A key was changed here: look it up anew. On the event loop, as everything that changes what is remembered."""
         self._known = OrderedDict((text, it) for text, it in self._known.items() if it[1] is None or it[1].id != key_id)
 
     def _check_used(self, who: Identity, used_s: float, *, over: bool = False) -> None:

@@ -183,9 +183,17 @@ class TurnFinder:
             self._ready.append(turn)
 
     def _settled(self) -> list[Turn]:
-        """Ready turns that start before anything that may still come."""
-        border = self._border(self._next) if not self._closed else self._end + 1
-        bound = min([border, *(self._border(v.start) for v in self._voices if v.start is not None)])
+        """Ready turns that start before anything that may still come.
+
+        A frame's border lies up to half a receptive field behind the sound that the frame came with, so a turn may end
+        behind what has arrived: it waits until the sound is there, or is known to end.
+        """
+        if self._closed:
+            bound = self._end + 1
+        else:
+            opened = (self._border(voice.start) for voice in self._voices if voice.start is not None)
+            ahead = (turn.start for turn in self._ready if turn.end > self._end)
+            bound = min([self._border(self._next), *opened, *ahead])
         done = sorted(turn for turn in self._ready if turn.start < bound)
         self._ready = [turn for turn in self._ready if turn.start >= bound]
         return [Turn(turn.start, min(turn.end, self._end), turn.speaker) for turn in done if turn.start < self._end]

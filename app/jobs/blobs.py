@@ -152,20 +152,26 @@ class Blobs:
 
     def _move_in(self, path: Path, target: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("rb") as file:
-            os.fsync(file.fileno())
+        _sync(path)
         try:
             path.replace(target)
         except OSError as error:
             if error.errno != errno.EXDEV:
                 raise
-            part = target.with_suffix(".part")
+            # With the nonce: the same content may be on its way twice.
+            part = target.with_name(f"{target.name}.part")
             try:
                 shutil.copyfile(path, part)
+                _sync(part)
                 part.replace(target)
             finally:
                 part.unlink(missing_ok=True)
             path.unlink()
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb") as file:
+        os.fsync(file.fileno())
 
 
 def _name(blob_id: str) -> str:

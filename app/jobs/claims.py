@@ -28,6 +28,8 @@ from app.jobs.types import Failure, Job, JobProgress, JobState, Revision
 from app.store import Database
 
 _T = tables.job
+_LOCK = 0x434C4149
+"""Of PostgreSQL's advisory locks; any number that nobody else takes."""
 
 
 class ClaimLost(Exception):
@@ -93,6 +95,9 @@ class Claims:
             if connection.execute(first).scalar() is None:
                 return None  # the usual case costs no write lock
         with self._database.write() as connection:
+            if self.rules.max_per_tenant and self._database.dialect == "postgresql":
+                # Two who count at the same time would both find room; SQLite has one writer anyway.
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
             job_id = connection.execute(first.with_for_update(skip_locked=True)).scalar()
             return None if job_id is None else self._claim(connection, job_id, owner)
 

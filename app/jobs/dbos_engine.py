@@ -19,7 +19,7 @@ from dbos import DBOS, DBOSClient, DBOSConfig
 from dbos._serialization import DBOSPortableJSON
 from sqlalchemy.engine import make_url
 
-from app.errors import StoreError
+from app.errors import StoreError, StoreUnavailable
 from app.jobs import tables
 from app.jobs.claims import ClaimLost, Claims
 from app.jobs.engine import Handler, JobCtx, StopReason
@@ -34,6 +34,8 @@ _NAME, _QUEUE, _WORKFLOW = "crosstalk", "recordings", "recording"
 _AHEAD = 100
 _PRIORITY_BAND = 200_000_000
 _NO_LIMIT = 1_000_000
+_OVER = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+"""States of dbos's in which a workflow is not run again."""
 
 
 class DbosEngine:
@@ -114,14 +116,17 @@ class DbosEngine:
 
     def forget(self, job_id: str) -> None:
         """See JobEngine: its tickets."""
-        client = self._open_client()
-        found = client.list_workflows(workflow_id_prefix=f"{job_id}.", load_input=False, load_output=False)
-        if found:
-            client.delete_workflows([status.workflow_id for status in found])
+        try:
+            client = self._open_client()
+            found = client.list_workflows(workflow_id_prefix=f"{job_id}.", load_input=False, load_output=False)
+            if found:
+                client.delete_workflows([status.workflow_id for status in found])
+        except sa.exc.SQLAlchemyError as error:
+            raise StoreUnavailable(f"the job queue cannot be reached now: {type(error).__name__}") from error
 
     def _run(self, handler: Handler, ticket: str) -> None:
         if self._stopping.is_set():
-            return  # our row is still queued, under this ticket; `_feed` of the next worker gives it out anew
+            return  # our row is still queued, under this ticket; `_feed` of a worker that goes on gives it out anew
         claim = self._claims.claim_ticket(ticket)
         if claim is None:
             return
@@ -142,8 +147,9 @@ class DbosEngine:
         self._claims.recover(grace_s=2 * self._claims.rules.lease_s)
         tickets = self._claims.tickets(_AHEAD)
         client = self._open_client()
+        ended = self._ended_unclaimed(client, [ticket for ticket, _ in tickets])
         for ticket, tag in tickets:
-            if ticket not in self._known:
+            if ticket not in self._known or ticket in ended:
                 client.enqueue(
                     {
                         "workflow_name": _WORKFLOW,
@@ -155,6 +161,20 @@ class DbosEngine:
                     ticket,
                 )
         self._known = {ticket for ticket, _ in tickets}
+
+    def _ended_unclaimed(self, client: DBOSClient, waiting: list[str]) -> set[str]:
+        """Tickets that wait by our tables and are over by dbos's: their worker was stopping, or did not reach the
+        database. dbos takes a workflow of theirs for done for ever, so it is made to forget them.
+
+        One that was claimed since the tickets were read may be among them: given out again it is spent.
+        """
+        if not waiting:
+            return set()
+        found = client.list_workflows(workflow_ids=waiting, status=_OVER, load_input=False, load_output=False)
+        ended = {status.workflow_id for status in found}
+        if ended:
+            client.delete_workflows(sorted(ended))
+        return ended
 
     def _lease(self) -> None:
         """Say that this process lives."""

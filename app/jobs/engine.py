@@ -1,8 +1,8 @@
 """The boundary to what says which job runs where and when. Our tables are the truth; an engine keeps no data of a job.
 
-Contract (tests/jobs/conformance.py runs it over every engine and database): a job that was queued is run by some worker
-until it is over, also when workers are killed, frozen or revived; a job that ends its worker again and again fails
-alone; a job is never written by two workers (claims are fenced); a worker that stops hands its jobs over at once.
+Contract (tests/jobs/test_conformance.py runs it over every engine and database): a job that was queued is run by some
+worker until it is over, also when workers are killed, frozen or revived; a job that ends its worker again and again
+fails alone; a job is never written by two workers (claims are fenced); a worker that stops hands its jobs over at once.
 """
 
 from __future__ import annotations

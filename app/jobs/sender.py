@@ -91,6 +91,8 @@ class Sender:
         except StoreError as error:
             # What became of it is not known to others: it comes again when its lease is over, with the same id.
             _log.warning("what became of webhook message %s is not kept: %s", message.id, error.message)
+        except Exception:  # noqa: BLE001 - the edge of a thread of its own: nobody else would learn of it
+            _log.exception("webhook message %s met an internal error; it is tried again", message.id)
         else:
             self._observer.webhook(outcome, time.monotonic() - began_s)
 

@@ -26,8 +26,8 @@ from app.jobs.types import Delivery
 
 _log = logging.getLogger(__name__)
 _MAX_URL = 2000
-_TUNNELS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16", "2001::/32")))
-"""IPv6 that carries any IPv4 address inside: NAT64, 6to4, Teredo."""
+_TUNNELS = tuple(map(ipaddress.ip_network, ("64:ff9b::/96", "2002::/16", "2001::/32", "::/96")))
+"""IPv6 that carries any IPv4 address inside: NAT64, 6to4, Teredo, IPv4-compatible."""
 
 
 @dataclass(frozen=True, slots=True)

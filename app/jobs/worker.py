@@ -12,7 +12,7 @@ import socket
 import uuid
 from dataclasses import dataclass, field
 
-from app.errors import StoreError
+from app.errors import SetupError, StoreError
 from app.jobs.claims import ClaimRules, Claims
 from app.jobs.engine import JobCtx, JobEngine
 from app.jobs.retention import RetentionRules, sweep
@@ -94,6 +94,8 @@ class Worker:
                 await asyncio.to_thread(sweep, self._store, self._rules.retention, self.engine.forget)
             except StoreError as error:
                 _log.warning("retention waits: %s", error.message)
+            except Exception:  # noqa: BLE001 - what is too old must not stay for ever because one sweep failed
+                _log.exception("a sweep failed; the next one tries again")
             await asyncio.sleep(self._rules.sweep_interval_s)
 
     async def _send(self, sender: Sender) -> None:
@@ -103,14 +105,19 @@ class Worker:
                     await asyncio.to_thread(sender.begin_due)
                 except StoreError as error:
                     _log.warning("webhooks wait: %s", error.message)
+                except Exception:  # noqa: BLE001 - one message must not hold up all others for ever
+                    _log.exception("webhooks could not be begun; they are tried again")
                 await asyncio.sleep(_SEND_INTERVAL_S)
         finally:
             await asyncio.to_thread(sender.close)
 
 
 def build_job_engine(claims: Claims, store: Store, rules: WorkerRules) -> JobEngine:
-    """The engine of the wanted kind; imports only that."""
+    """The engine of the wanted kind; imports only that. Raises SetupError for what it cannot keep to."""
     if rules.kind == "dbos":
+        if rules.claims.max_per_tenant:
+            message = "the job engine dbos gives out recordings without counting those of a tenant; use the engine sql"
+            raise SetupError(message, param="CROSSTALK_JOBS__MAX_PER_TENANT")
         from app.jobs.dbos_engine import DbosEngine, dbos_url
 
         return DbosEngine(claims, store.database, dbos_url(rules.url), rules.poll_s)

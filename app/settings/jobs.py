@@ -43,7 +43,7 @@ class JobsGroup(Group):
     """Recordings that one process works on at the same time; the last free one is kept for short recordings."""
 
     max_per_tenant: Annotated[int, Field(ge=0)] = 0
-    """Recordings of one tenant that run at the same time, over all workers; 0 = any number."""
+    """Recordings of one tenant that run at the same time, over all workers; 0 = any number. Of the engine `sql`."""
 
     max_queued: Annotated[int, Field(ge=0)] = 1000
     """Recordings that may wait in the store, over all servers; further ones get 503 `queue_full` with a Retry-After

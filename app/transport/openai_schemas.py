@@ -142,7 +142,7 @@ def _scalar(name: str, value: str) -> object:
     if name == "chunking_strategy" and value.lstrip().startswith("{"):
         try:
             return json.loads(value)
-        except json.JSONDecodeError as error:
+        except (json.JSONDecodeError, RecursionError) as error:
             raise OptionInvalid(f"field {name!r} is neither a name nor JSON: {error}", param=name) from error
     return value
 

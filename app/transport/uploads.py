@@ -9,8 +9,8 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
@@ -70,13 +70,13 @@ async def receive_form(request: Request, limits: UploadLimits, directory: Path) 
     _check_declared_size(request, limits)
     path, sink = await asyncio.to_thread(make_file, directory)
     try:
-        with sink:
+        with storing(sink):
             parts = _Parts(limits)
             await _read(request, parts, boundary, sink)
         yield Form(tuple(parts.fields), path if parts.has_file else None, parts.file_name)
     finally:
         # Not awaited in a thread: a request that is being cancelled must not leave its file behind.
-        _remove(path)
+        path.unlink(missing_ok=True)
 
 
 @asynccontextmanager
@@ -115,8 +115,14 @@ def make_file(directory: Path) -> tuple[Path, BinaryIO]:
     return Path(name), os.fdopen(descriptor, "wb")
 
 
-def _remove(path: Path) -> None:
-    path.unlink(missing_ok=True)
+@contextmanager
+def storing(sink: BinaryIO) -> Iterator[None]:
+    """For as long as a file is written to; it is closed then, which writes what was buffered. Raises OutputError."""
+    try:
+        with sink:
+            yield
+    except OSError as error:
+        raise OutputError(f"the upload cannot be stored: {error.strerror}") from error
 
 
 def _boundary(request: Request) -> bytes:
@@ -182,8 +188,6 @@ async def _read(request: Request, parts: _Parts, boundary: bytes, sink: BinaryIO
         raise ClientGone from error
     except FormParserError as error:
         raise _malformed(str(error)) from error
-    except OSError as error:
-        raise OutputError(f"the upload cannot be stored: {error.strerror}") from error
     if not parts.complete:
         raise _malformed("the body ends before its closing boundary")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 
 import numpy as np
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from app.core.plan import Planner, PlanRules
@@ -76,10 +76,19 @@ class TestTimeline:
 
 
 class TestTurnFinder:
-    @given(activity_tracks(), st.lists(st.integers(1, 399), max_size=8), st.sampled_from([0, 2_000, 4_800]))
+    @given(
+        activity_tracks(),
+        st.lists(st.integers(1, 399), max_size=8),
+        st.sampled_from([0, 2_000, 4_800]),
+        st.sampled_from([0, 1_600]),
+    )
+    @example(np.array([[0.45], [0.0], [0.45]], dtype=np.float32), [2], 0, 0)
+    @example(np.array([[0.45]] * 188 + [[0.0]] * 2 + [[0.45]] * 9, dtype=np.float32), [189, 190], 0, 1_600)
     @settings(deadline=None, max_examples=80)
-    def test_any_chunking_gives_the_same_in_order(self, track: np.ndarray, borders: list[int], min_off: int) -> None:
-        rules = TurnRules(min_off_samples=min_off, max_samples=30_000)
+    def test_any_chunking_gives_the_same_in_order(
+        self, track: np.ndarray, borders: list[int], min_off: int, min_on: int
+    ) -> None:
+        rules = TurnRules(min_off_samples=min_off, min_on_samples=min_on, max_samples=30_000)
         whole = run(TurnFinder(GRID, rules), [_chunk(track, 0, len(track))])
         edges = sorted({0, len(track), *(b for b in borders if b < len(track))})
         parts = run(TurnFinder(GRID, rules), [_chunk(track, a, b) for a, b in itertools.pairwise(edges)])

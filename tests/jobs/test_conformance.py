@@ -14,7 +14,8 @@ from app.errors import AttemptsExhausted, QueueFull
 from app.jobs.room import QueueRules
 from app.jobs.store import open_store
 from app.jobs.types import JobState
-from tests.jobs.harness import Site, kill, recording
+from tests.jobs import worker_process
+from tests.jobs.harness import FORKS, Site, kill, recording
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -177,6 +178,19 @@ def test_dbos_in_short_a_killed_worker_is_taken_over(tmp_path, undisturbed):
         it.work(lease_s=1)
         assert it.body(it.wait(job)) == undisturbed[1]
         assert all(it.computations().count(answer) == 1 for answer in kept)
+    finally:
+        it.close()
+
+
+def test_dbos_in_short_a_ticket_that_nobody_could_take_is_given_out_anew(tmp_path):
+    it = Site(f"sqlite:///{tmp_path / 'store.sqlite'}", tmp_path, kind="dbos")
+    try:
+        job = it.submit(recording(1))
+        process = FORKS.Process(target=worker_process.run_unlucky, args=(it.url, str(tmp_path / "workers.log")))
+        process.start()
+        process.join(90)
+        assert process.exitcode == 0, it.log()
+        assert it.state(job) is JobState.FAILED
     finally:
         it.close()
 

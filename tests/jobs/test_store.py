@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
+import shutil
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import sqlalchemy as sa
@@ -14,13 +22,16 @@ from app.errors import (
     JobStateInvalid,
     OptionInvalid,
     RevisionConflict,
+    SetupError,
     SpeakerNotFound,
 )
 from app.formats import transcript_json
 from app.jobs import tables
+from app.jobs.blobs import Blobs
 from app.jobs.claims import ClaimLost, ClaimRules, Claims, Outcome
 from app.jobs.retention import RetentionRules, sweep
 from app.jobs.types import DeliveryState, Edit, Failure, JobOptions, JobProgress, JobQuery, JobState, NewJob
+from app.jobs.worker import Worker, WorkerRules, build_job_engine
 from tests.formats.views import meeting
 
 VIEW = meeting()
@@ -242,3 +253,63 @@ def test_a_tenant_has_no_more_jobs_at_once_than_allowed(site):
         site.submit(b"x", tenant=tenant)
     assert [claims.claim_next("w").job.tenant for _ in range(2)] == ["a", "b"]
     assert claims.claim_next("w") is None
+
+
+def test_two_workers_who_claim_at_once_keep_to_a_tenants_limit(site):
+    claims = Claims(site.store.database, ClaimRules(max_per_tenant=1))
+    for _ in range(12):
+        site.submit(b"x", tenant="a")
+    ready = threading.Barrier(6)
+
+    def claim(number):
+        ready.wait(30)
+        return claims.claim_next(str(number))
+
+    with ThreadPoolExecutor(6) as workers:
+        assert sum(found is not None for found in workers.map(claim, range(6))) == 1
+
+
+def test_an_engine_that_cannot_count_a_tenants_jobs_says_so(site):
+    rules = WorkerRules("sqlite:///x", kind="dbos", claims=ClaimRules(max_per_tenant=1))
+    with pytest.raises(SetupError, match="tenant"):
+        build_job_engine(Claims(site.store.database, rules.claims), site.store, rules)
+
+
+def test_the_same_file_twice_at_once_from_another_disk(tmp_path, monkeypatch):
+    def other_disk(path, target):
+        if path.parent == came:
+            raise OSError(errno.EXDEV, "Invalid cross-device link")
+        return rename(path, target)
+
+    came, rename, copy, parts = tmp_path / "came", Path.replace, shutil.copyfile, []
+    blobs = Blobs(str(tmp_path / "blobs"), tmp_path / "staging")
+    came.mkdir()
+    monkeypatch.setattr(Path, "replace", other_disk)
+    monkeypatch.setattr(shutil, "copyfile", lambda path, part: (parts.append(part), copy(path, part)))
+    for name in ("a", "b"):
+        (came / name).write_bytes(b"sound")
+        assert b"".join(blobs.read(blobs.put_file(came / name).id)) == b"sound"
+    assert len(set(parts)) == 2
+    assert not [*came.iterdir()]
+
+
+def test_a_sweep_that_fails_is_not_the_last(site, monkeypatch, caplog):
+    swept = threading.Event()
+
+    def fails(*_arguments):
+        if fails.times:
+            swept.set()
+        fails.times += 1
+        raise RuntimeError("a sweep that nobody thought of")
+
+    async def work():
+        worker = Worker(site.store, SimpleNamespace(), WorkerRules(site.url, sweep_interval_s=0.01))
+        sweeping = asyncio.create_task(worker._sweep())
+        assert await asyncio.to_thread(swept.wait, 30)
+        sweeping.cancel()
+        await asyncio.gather(sweeping, return_exceptions=True)
+
+    fails.times = 0
+    monkeypatch.setattr("app.jobs.worker.sweep", fails)
+    asyncio.run(work())
+    assert "nobody thought of" in caplog.text

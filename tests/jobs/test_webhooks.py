@@ -80,6 +80,17 @@ def test_two_failures_then_success_signed(site, receiver):
     assert headers["webhook-signature"] == f"v1,{expected}"
 
 
+def test_an_error_that_nobody_thought_of_is_told_and_the_message_stays_due(site, receiver, monkeypatch, caplog):
+    def fails(*_arguments):
+        raise ZeroDivisionError
+
+    job = put(site, receiver)
+    monkeypatch.setattr("app.jobs.sender.post", fails)
+    send_all(site)
+    assert "ZeroDivisionError" in caplog.text
+    assert log(site, job).state is DeliveryState.PENDING
+
+
 def test_redirects_are_not_followed_and_tries_end(site, receiver):
     job = put(site, receiver)
     receiver.answers = [302] * 9
@@ -111,6 +122,7 @@ def test_a_sender_that_died_is_taken_over(site, receiver):
         "http://169.254.169.254/",
         "http://[::ffff:10.0.0.1]/",
         "http://[64:ff9b::a00:1]/",
+        "http://[::a00:1]/",
         "http://0.0.0.0/",
         "http://localhost/",
         "ftp://1.1.1.1/",

@@ -10,12 +10,18 @@ import asyncio
 import hashlib
 import os
 import sys
+import threading
 from pathlib import Path
 
 import numpy as np
 
 from app.cli.main import main
 from app.engine.wire import dump_request, dump_window
+from app.errors import StoreUnavailable
+from app.jobs.claims import ClaimRules, Claims
+from app.jobs.dbos_engine import DbosEngine, dbos_url
+from app.jobs.types import Failure
+from app.store import open_database
 from tests.engine.fake_worker import fake_engine
 
 LOUD = 0.97
@@ -68,6 +74,33 @@ def run_command(arguments: list[str], environment: dict[str, str], log: str) -> 
     """`crosstalk ARGUMENTS` as a process."""
     _become(environment, log)
     raise SystemExit(main(arguments))
+
+
+def run_unlucky(url: str, log: str) -> None:
+    """An engine over dbos that does not reach our tables when it takes its first ticket, until a job was given out."""
+    _become({}, log)
+    given_out = threading.Event()
+
+    class Unlucky(Claims):
+        lucky = False
+
+        def claim_ticket(self, ticket):
+            if not self.lucky:
+                self.lucky = True
+                raise StoreUnavailable("the database cannot be used now")
+            return super().claim_ticket(ticket)
+
+    def handle(ctx) -> None:
+        claims.fail(ctx.claim, Failure("test", "it was given out"))
+        given_out.set()
+
+    database = open_database(url)
+    claims = Unlucky(database, ClaimRules(lease_s=1.0))
+    engine = DbosEngine(claims, database, dbos_url(url), 0.1)
+    engine.start(handle, 1)
+    came = given_out.wait(30)
+    engine.stop(5)
+    raise SystemExit(0 if claims.lucky and came else 1)
 
 
 def _become(environment: dict[str, str], log: str) -> None:

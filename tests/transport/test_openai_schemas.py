@@ -45,6 +45,7 @@ def test_unknown_fields_are_named_once():
         ([("stream", "maybe")], "stream"),
         ([("temperature", "hot")], "temperature"),
         ([("chunking_strategy", "never")], "chunking_strategy"),
+        ([("chunking_strategy", '{"a":' * 100_000)], "chunking_strategy"),
         ([("chunking_strategy[type]", "server_vad"), ("chunking_strategy[x]", "1")], "chunking_strategy"),
         ([("include[]", "everything")], "include"),
         ([("response_format", "pdf")], "response_format"),

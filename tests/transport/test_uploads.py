@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -130,6 +131,18 @@ def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OutputError, match="cannot be stored"):
         asyncio.run(receive_form(request(END), LIMITS, tmp_path / "file" / "below").__aenter__())
+
+
+@pytest.mark.parametrize("size", [10, 1_000_000])
+def test_a_full_disk_is_told_however_little_came(tmp_path, monkeypatch, size):
+    def on_a_full_disk(*_arguments):
+        path = tmp_path / "upload-full.part"
+        path.touch()
+        return os.open("/dev/full", os.O_WRONLY), str(path)
+
+    monkeypatch.setattr("tempfile.mkstemp", on_a_full_disk)
+    with pytest.raises(OutputError, match="No space left"):
+        receive(request(part("file", b"x" * size, "a.wav") + END), tmp_path, replace(LIMITS, max_file_bytes=size))
 
 
 def test_sweep_takes_only_old_uploads(tmp_path):

@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import replace
 
+from app.access.secret import digest
 from app.context import working_for
 from app.errors import InputError, Overloaded, SpeakerNotFound
 from app.live.session import LiveSession
@@ -52,11 +53,6 @@ class SessionUnknown(InputError):
 def share_of(token: str) -> str:
     """The viewers' token of a session."""
     return hashlib.sha256(f"share:{token}".encode()).hexdigest()[:32]
-
-
-def digest(token: str) -> str:
-    """What is stored of a token."""
-    return hashlib.sha256(token.encode()).hexdigest()
 
 
 class LiveHub:
@@ -130,25 +126,29 @@ class LiveHub:
         asked = _asked(start)
         options = _options(asked)
         self._check_room()
-        if start.known_speakers:
-            ids = None if start.known_speakers == EVERYBODY else start.known_speakers
-            options = replace(options, known=await asyncio.to_thread(self._voices, tenant, ids))
-        token = secrets.token_urlsafe(32)
-        record = Record(
-            id=secrets.token_hex(8),
-            token_hash=digest(token),
-            share_hash=digest(share_of(token)),
-            asked=json.dumps(asked),
-            expires_s=time.time() + self.limits.resume_window_s,
-            tenant=tenant,
-            share_until_s=time.time() + self.limits.share_ttl_s,
-        )
         self._opening += 1
         try:
+            if start.known_speakers:
+                ids = None if start.known_speakers == EVERYBODY else start.known_speakers
+                options = replace(options, known=await asyncio.to_thread(self._voices, tenant, ids))
+            token = secrets.token_urlsafe(32)
+            record = self._new_record(token, json.dumps(asked), tenant)
             await self.store.create(record)
             return await self._begin(record, options, None), token
         finally:
             self._opening -= 1
+
+    def _new_record(self, token: str, asked: str, tenant: str) -> Record:
+        now_s = time.time()
+        return Record(
+            id=secrets.token_hex(8),
+            token_hash=digest(token),
+            share_hash=digest(share_of(token)),
+            asked=asked,
+            expires_s=now_s + self.limits.resume_window_s,
+            tenant=tenant,
+            share_until_s=now_s + self.limits.share_ttl_s,
+        )
 
     async def resume(self, token: str, tenant: str = "") -> Room | Record:
         """The session of a token: its room, or its record when it is over.

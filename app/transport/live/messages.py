@@ -18,7 +18,6 @@ MAX_ID_CHARACTERS = 200
 MAX_NAME_CHARACTERS = 200
 MAX_ITEMS = 500
 
-RAW_ENCODINGS = ("pcm_s16le", "pcm_f32le", "mulaw", "alaw")
 Encoding = Literal["pcm_s16le", "pcm_f32le", "mulaw", "alaw", "container"]
 Identity = Annotated[str, Field(max_length=MAX_ID_CHARACTERS)]
 

@@ -13,12 +13,11 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Coroutine, Iterable
-from dataclasses import dataclass
 from typing import Any
 
 from app.core.times import SAMPLE_RATE, to_samples, to_seconds
 from app.core.types import Segment
-from app.errors import CrosstalkError
+from app.errors import CrosstalkError, StoreError
 from app.live import updates as core
 from app.live.session import LiveSession
 from app.observers import Observer, Unobserved
@@ -33,14 +32,6 @@ _RECENT = 64
 _LAG_EVERY_S = 5.0
 _CHECKPOINT_S = 1.0
 """How long a client that is sent elsewhere waits for what it need not send again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Secrets:
-    """The two tokens in clear: known to the process that made or was shown them, never stored."""
-
-    token: str
-    share: str
 
 
 class Room:
@@ -310,6 +301,9 @@ class Room:
                     self._end("session_elsewhere", "another connection took the session over", 4004)
                     await self.session.aclose()
                     return
+                except StoreError as error:
+                    # The next tick tries again: without it a silent session would be taken for one that was left.
+                    _log.warning("live session %s cannot be renewed now: %s", self.record.id, error.message)
 
     async def _answer_marks(self, now_s: float) -> None:
         """A mark whose sound has stopped to come is answered by a flush there, like one that the client asks for."""

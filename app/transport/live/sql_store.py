@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any, TypeVar
 
@@ -95,7 +96,7 @@ class SqlLiveStore:
 
     async def find(self, session: str) -> Record | None:
         """See LiveStore."""
-        row = await self._run(partial(_row, session))
+        row = await self._look(partial(_row, session))
         return None if row is None else _record(row)
 
     async def claim(self, token_hash: str, tenant: str, now_s: float) -> Record | None:
@@ -147,7 +148,7 @@ class SqlLiveStore:
             .order_by(_events.c.revision)
             .limit(limit)
         )
-        rows = await self._run(lambda connection: connection.execute(wanted).all())
+        rows = await self._look(lambda connection: connection.execute(wanted).all())
         return [StoredEvent(revision, body) for revision, body in rows]
 
     async def end_share(self, session: str) -> None:
@@ -171,11 +172,17 @@ class SqlLiveStore:
         """See LiveStore."""
         await asyncio.to_thread(self._threads.shutdown)
 
-    async def _run(self, work: Callable[[Connection], T]) -> T:
-        """One transaction."""
+    async def _look(self, work: Callable[[Connection], T]) -> T:
+        """One transaction that only reads: the many who follow a session never wait for SQLite's one writer."""
+        return await self._in(self._database.read, work)
 
+    async def _run(self, work: Callable[[Connection], T]) -> T:
+        """One transaction that writes."""
+        return await self._in(self._database.write, work)
+
+    async def _in(self, begin: Callable[[], AbstractContextManager[Connection]], work: Callable[[Connection], T]) -> T:
         def transaction() -> T:
-            with self._database.write() as connection:
+            with begin() as connection:
                 return work(connection)
 
         # Shielded by the executor: a caller that is cancelled leaves a whole transaction behind, never half of one.

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
 from app.access import Identity, Scope
+from app.access.secret import digest
 from app.access.shares import Shares
 from app.core.times import SAMPLE_RATE, to_samples
 from app.core.types import Flag, Segment, TranscriptView, Turn, Word
 from app.transport.live import messages as wire
-from app.transport.live.hub import LiveHub, SessionUnknown, digest
+from app.transport.live.hub import LiveHub, SessionUnknown
 from app.transport.live.mailbox import Closing, Mailbox
 from app.transport.live.room import Room
 from app.transport.live.store import LiveStore, Record

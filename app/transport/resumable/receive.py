@@ -9,11 +9,10 @@ from typing import BinaryIO
 
 from starlette.requests import ClientDisconnect, Request
 
-from app.errors import OutputError
 from app.jobs.uploads import Upload
 from app.transport.deps import Services
 from app.transport.problems import ClientGone
-from app.transport.uploads import make_file, stalled, too_large
+from app.transport.uploads import make_file, stalled, storing, too_large
 
 _WRITE_BYTES = 1024**2
 
@@ -50,7 +49,7 @@ async def receive_part(request: Request, services: Services, upload: Upload) -> 
 async def _keep_some(stream: AsyncIterator[bytes], services: Services, upload: Upload) -> tuple[Upload, _End]:
     path, sink = await asyncio.to_thread(make_file, services.upload_dir)
     try:
-        with sink:
+        with storing(sink):
             size, end = await _fill(stream, sink, services, upload.length - upload.received)
         if size == 0:
             return upload, end
@@ -84,15 +83,7 @@ async def _fill(stream: AsyncIterator[bytes], sink: BinaryIO, services: Services
             raise too_large("the part", room)
         waiting += chunk
         if len(waiting) >= _WRITE_BYTES:
-            await asyncio.to_thread(_write, sink, bytes(waiting))
+            await asyncio.to_thread(sink.write, bytes(waiting))
             waiting.clear()
-    await asyncio.to_thread(_write, sink, bytes(waiting))
+    await asyncio.to_thread(sink.write, bytes(waiting))
     return size, end
-
-
-def _write(sink: BinaryIO, data: bytes) -> None:
-    try:
-        sink.write(data)
-        sink.flush()
-    except OSError as error:
-        raise OutputError(f"the upload cannot be stored: {error.strerror}") from error

@@ -226,6 +226,19 @@ def test_keys_are_managed_by_who_may(world):
     assert all(it["tenant"] == "one" for it in world.one.get("/v1/audit").json()["data"])
 
 
+def test_what_is_remembered_of_keys_is_changed_on_the_event_loop_alone(world, monkeypatch):
+    def forget(_access, key_id):
+        asyncio.get_running_loop()  # raises in any other thread
+        forgotten.append(key_id)
+
+    forgotten = []
+    monkeypatch.setattr(Access, "forget", forget)
+    _, key = world.access.keys.create(NewKey("brief", "two", frozenset({Scope.READ})))
+    assert world.two.post(f"/v1/keys/{key.id}/rotate", json={}).status_code == 201
+    assert world.two.delete(f"/v1/keys/{key.id}").status_code == 200
+    assert forgotten == [key.id] * 2
+
+
 def test_a_key_that_is_revoked_loses_its_open_socket(world):
     text, key = world.access.keys.create(NewKey("brief", "one", frozenset({Scope.LIVE})))
     with connect(f"{world.ws}/v1/live", additional_headers=bearer(text)) as socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from types import SimpleNamespace
 
+from app.errors import StoreUnavailable
 from app.live import updates
 from app.transport.live.limits import LiveLimits
 from app.transport.live.room import Room
@@ -59,6 +60,27 @@ def test_a_silent_session_is_renewed_again_and_again():
         running = asyncio.create_task(room.run())
         session.queue.put_nowait(updates.Ack(samples=1, snapshot=SNAPSHOT))
         await store.until(lambda: store.checkpoints == 1 and store.renewals >= 3)
+        session.queue.put_nowait(None)
+        await running
+
+    asyncio.run(live())
+
+
+def test_a_store_that_is_away_for_a_moment_ends_no_renewing():
+    class Away(Store):
+        tries = 0
+
+        async def commit(self, *written) -> None:
+            self.tries += 1
+            if self.tries <= 2:
+                raise StoreUnavailable("the database cannot be used now")
+            await super().commit(*written)
+
+    async def live() -> None:
+        session, store = Session(), Away()
+        room = Room(session, RECORD, store, LiveLimits(tick_s=0.01, renew_s=0.02))
+        running = asyncio.create_task(room.run())
+        await store.until(lambda: store.renewals >= 2)
         session.queue.put_nowait(None)
         await running
 
