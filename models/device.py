@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+from pathlib import Path
 
 import torch
 
@@ -56,6 +58,18 @@ def choose_dtype(name: str, device: str) -> torch.dtype:
     if name == "auto":
         return torch.float32 if device == "cpu" else torch.float16
     return DTYPES[name]
+
+
+def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
+    """Cores that this process may use, a container's limit (cgroup v2) included: more threads than that are held
+    up together, and each waits for the slowest."""
+    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    try:
+        words = quota.read_text(encoding="ascii", errors="replace").split()
+    except OSError:
+        words = []
+    limit, period = [*words, "max", "1"][:2]
+    return cores if limit == "max" else min(cores, int(limit) / int(period))
 
 
 def use_threads(num_threads: int) -> None:

@@ -1,8 +1,8 @@
 """What it costs to have the models elsewhere: time and CPU time per call, and of a whole recording, against the same
 models in this process. `crosstalk bench engine` shows the table.
 
-Calls are windows of soft noise, diarized, and ten seconds of it, decoded, as `engine.probe` asks them. CPU time is that
-of this process and of the processes that are named (with their children), so what passes the calls on counts too.
+Calls are windows of soft noise, diarized, and ten seconds of it, decoded. CPU time is that of this process and of the
+processes that are named (with their children), so what passes the calls on counts too.
 """
 
 from __future__ import annotations

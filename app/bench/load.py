@@ -2,19 +2,19 @@
 
 A server's URL, a sound -> LoadStep per number of streams. The echo of a `mark` comes when all that was said before it
 is final. How long that takes a stream that is alone depends on the sound alone (turns that must end, sound that must
-follow); it is measured first, over the whole of the sound. What it takes longer with more streams is their lag.
-Bounded in streams and in time.
+follow); it is measured first, over the whole of the sound and the seam between its end and its begin. What it takes
+longer with more streams, or beside other work, is their lag. Bounded in streams and in time.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, field, replace
 
 from app.bench.live_trace import percentile
-from app.client import AudioFormat, Final, LiveClient, LiveFailed, LiveOptions, RetryRules
+from app.client import AudioFormat, Final, LiveClient, LiveFailed, LiveOptions, Problem, Ready, RetryRules
 from app.client.pacing import send_paced
 
 MARK_EVERY_S = 1.0
@@ -43,10 +43,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class LoadStep:
-    """Measured with so many streams.
+    """Measured with so many streams that play.
 
     echo: seconds from a mark to its echo; lag_s: by how much their p90 is above that of a stream alone
-    finals: received meanwhile; lost: streams that failed so far; cores: the server's processor seconds per second
+    finals: received meanwhile; lost: streams that failed so far; cores: the server's processor seconds per second;
+    refused: streams that the server did not let in; beside_s: how long the other work took, None without any
     """
 
     streams: int
@@ -58,6 +59,8 @@ class LoadStep:
     lost: int
     rss_bytes: int | None = None
     cores: float | None = None
+    refused: int = 0
+    beside_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -68,6 +71,7 @@ class _Counts:
     pending: dict[int, float] = field(default_factory=dict)
     finals: int = 0
     failures: list[LiveFailed] = field(default_factory=list)
+    refused: int = 0
 
 
 async def run_load(
@@ -75,15 +79,27 @@ async def run_load(
     options: LoadOptions,
     usage: Callable[[], Usage] | None = None,
     on_step: Callable[[LoadStep], None] | None = None,
+    beside: Callable[[], Awaitable[None]] | None = None,
 ) -> list[LoadStep]:
     """Steps of growing numbers of streams, first one, all playing `loop_sound` (16-bit mono, 16 kHz) without an end.
 
-    Ends after the first step whose lag is above the limit or that lost a stream, or at `max_streams`.
+    Ends after the first step whose lag is above the limit, or that lost a stream or had one refused, or at
+    `max_streams`; then comes a step more with `beside`, work for the server that ends by itself.
     """
     steps: list[LoadStep] = []
     counts = _Counts()
     # Every step hears the whole sound, as the first one does: parts of it have longer turns than others.
-    hold_s = max(options.hold_s, AudioFormat().seconds_of(len(loop_sound)))
+    loop_s = AudioFormat().seconds_of(len(loop_sound))
+    hold_s = max(options.hold_s, loop_s)
+
+    def done(step: LoadStep) -> LoadStep:
+        alone = steps[0] if steps else step
+        step = replace(step, lag_s=max(0.0, (step.echo_p90_s or 0.0) - (alone.echo_p90_s or 0.0)))
+        steps.append(step)
+        if on_step is not None:
+            on_step(step)
+        return step
+
     async with AsyncExitStack() as stack:
         group = await stack.enter_async_context(_Streams(loop_sound, options.urls, counts))
         while len(group) < options.max_streams:
@@ -91,28 +107,51 @@ async def run_load(
                 group.add()
                 # Meetings do not begin in step: spread over the second, so do their windows.
                 await asyncio.sleep(1.0 / options.batch)
-            step = await _step(len(group), counts, hold_s, usage)
-            alone = steps[0] if steps else step
-            step = replace(step, lag_s=max(0.0, (step.echo_p90_s or 0.0) - (alone.echo_p90_s or 0.0)))
-            steps.append(step)
-            if on_step is not None:
-                on_step(step)
-            if step.lost or step.lag_s > options.lag_limit_s:
+            if not steps:
+                await asyncio.sleep(loop_s)  # from here on all steps hear the seam
+            step = done(await _step(len(group), counts, asyncio.sleep(hold_s), usage))
+            if step.lost or step.refused or step.lag_s > options.lag_limit_s:
                 break
+        if beside is not None:
+            done(await _beside(len(group), counts, hold_s, usage, beside))
     return steps
 
 
-async def _step(streams: int, counts: _Counts, hold_s: float, usage: Callable[[], Usage] | None) -> LoadStep:
+async def _beside(
+    streams: int,
+    counts: _Counts,
+    hold_s: float,
+    usage: Callable[[], Usage] | None,
+    beside: Callable[[], Awaitable[None]],
+) -> LoadStep:
+    took_s = 0.0
+
+    async def work() -> None:
+        nonlocal took_s
+        begun_s = asyncio.get_running_loop().time()
+        await beside()
+        took_s = asyncio.get_running_loop().time() - begun_s
+
+    async def both() -> None:
+        await asyncio.gather(work(), asyncio.sleep(hold_s))
+
+    return replace(await _step(streams, counts, both(), usage), beside_s=took_s)
+
+
+async def _step(
+    streams: int, counts: _Counts, meanwhile: Awaitable[None], usage: Callable[[], Usage] | None
+) -> LoadStep:
+    """Measured until `meanwhile` is over. streams: that were begun so far"""
     clock = asyncio.get_running_loop().time
     counts.lags.clear()
     counts.finals = 0
     before, begun = usage() if usage else None, clock()
-    await asyncio.sleep(hold_s)
+    await meanwhile
     after, took = usage() if usage else None, clock() - begun
     # What has had no echo for longer than any turn lasts is at least so late already.
     lags = [*counts.lags, *(age for sent in counts.pending.values() if (age := clock() - sent) > _STUCK_S)]
     return LoadStep(
-        streams=streams,
+        streams=streams - len(counts.failures) - counts.refused,
         echo_p50_s=percentile(lags, 0.5),
         echo_p90_s=percentile(lags, 0.9),
         echo_max_s=max(lags, default=None),
@@ -121,6 +160,7 @@ async def _step(streams: int, counts: _Counts, hold_s: float, usage: Callable[[]
         lost=len(counts.failures),
         rss_bytes=after.rss_bytes if after else None,
         cores=(after.cpu_s - before.cpu_s) / took if after and before else None,
+        refused=counts.refused,
     )
 
 
@@ -152,6 +192,7 @@ class _Streams:
 
     async def _stream(self, number: int) -> None:
         rules = RetryRules(give_up_s=5.0)
+        let_in = refused = False
         try:
             async with (
                 LiveClient(self._urls, LiveOptions(language="en"), rules) as client,
@@ -161,8 +202,16 @@ class _Streams:
                 group.create_task(_marks(client, number, self._counts))
                 async for event in client:
                     self._counts.finals += isinstance(event, Final)
+                    let_in = let_in or isinstance(event, Ready)
+                    if isinstance(event, Problem):
+                        refused = not let_in and event.code == "overloaded"
         except* LiveFailed as failed:
-            self._counts.failures.append(_first(failed))
+            if refused:
+                self._counts.refused += 1
+            else:
+                self._counts.failures.append(_first(failed))
+        finally:
+            self._counts.pending.pop(number, None)
 
 
 def _first(group: BaseExceptionGroup[LiveFailed]) -> LiveFailed:

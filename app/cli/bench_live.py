@@ -37,6 +37,10 @@ Hold = Annotated[
     float,
     typer.Option("--hold", min=2.0, help="Seconds measured at each number of streams, at least the sound's length."),
 ]
+Beside = Annotated[
+    Path | None,
+    typer.Option("--recording", metavar="FILE", help="At last, hand in this recording beside the streams."),
+]
 Limit = Annotated[float, typer.Option("--lag-limit", min=0.1, help="Seconds of lag that end it.")]
 JsonFile = Annotated[Path | None, typer.Option("--json", metavar="FILE", help="Write the report as JSON.")]
 MarkdownFile = Annotated[Path | None, typer.Option("--markdown", metavar="FILE", help="Write the report as Markdown.")]
@@ -74,13 +78,14 @@ def load(  # noqa: PLR0913 - one parameter per option is how typer reads a comma
     add: Batch = 10,
     hold: Hold = 15.0,
     lag_limit: Limit = 2.0,
+    recording: Beside = None,
     json_file: JsonFile = None,
     markdown_file: MarkdownFile = None,
 ) -> None:
     """Add live streams, each in real time, until captions are late: how many one server carries, and at what cost."""
     settings = _settings()
     run = _run_module()
-    job = run.LoadJob(sound, tuple(url or ()), engine, log, run.Bounds(max_streams, add, hold, lag_limit))
+    job = run.LoadJob(sound, tuple(url or ()), engine, log, run.Bounds(max_streams, add, hold, lag_limit), recording)
     report = asyncio.run(run.measure_load(job, settings, dict(os.environ)))
     _write(report.json, report.markdown, json_file, markdown_file)
 

@@ -5,10 +5,13 @@ Imported only when it runs: scoring comes with the extra `bench`.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import numpy as np
 
@@ -23,10 +26,12 @@ from app.bench.load import LoadOptions, LoadStep, Usage, run_load
 from app.bench.recorded import RecordedEngine, load_recorded, record
 from app.cli.progress import Display
 from app.cli.tools import EngineBuilder
+from app.client.recordings import RecordingsClient
 from app.core.times import SAMPLE_RATE
 from app.core.types import FloatArray, TranscriptView
 from app.engine.base import Engine
 from app.engine.log import FileLog, MemoryLog
+from app.errors import EngineFailed
 from app.recordings import Workplace, transcribe_file
 from app.session import SessionOptions
 from app.settings import Settings
@@ -58,13 +63,14 @@ class Bounds:
 
 @dataclass(frozen=True, slots=True)
 class LoadJob:
-    """What was asked for. engine: `local` or `replay`."""
+    """What was asked for. engine: `local` or `replay`; recording: handed in at last, beside the streams."""
 
     sound: Path
     urls: tuple[str, ...]
     engine: str
     log: Path | None
     bounds: Bounds
+    recording: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +146,8 @@ async def measure_load(
     with Display() as display:
 
         def stepped(step: LoadStep) -> None:
-            display.note(f"{step.streams} streams: lag {step.lag_s:.2f} s, {step.lost} lost")
+            what = f"{step.streams} streams" + ("" if step.beside_s is None else " beside a recording")
+            display.note(f"{what}: lag {step.lag_s:.2f} s, {step.refused} refused, {step.lost} lost")
 
         # A server of our own is to be limited by what it can do, not by its setting.
         room = {"CROSSTALK_LIVE__MAX_SESSIONS": str(job.bounds.max_streams), **environment}
@@ -149,7 +156,8 @@ async def measure_load(
             bounds = job.bounds
             options = LoadOptions(urls, bounds.max_streams, bounds.add, bounds.hold_s, bounds.lag_limit_s)
             usage = (lambda: Usage(server.rss_bytes(), server.cpu_s())) if server else None
-            steps = await run_load(loop, options, usage, stepped)
+            beside = None if job.recording is None else partial(_transcribed, urls[0], job.recording)
+            steps = await run_load(loop, options, usage, stepped, beside)
     facts = run_facts(
         "Live load",
         {
@@ -162,25 +170,42 @@ async def measure_load(
             "server": job.urls[0] if job.urls else "own, on the machine of the clients",
         },
     )
-    rows = [_load_row(step, before) for step in steps]
+    rows = [_load_row(step, before, job.recording) for step in steps]
     return Rendered(render_json(facts, rows), render_markdown(facts, rows))
 
 
+async def _transcribed(live_url: str, recording: Path) -> None:
+    """Hand a recording in at the server of a live URL and wait for its end. Raises CrosstalkError."""
+    parts = urlsplit(live_url)
+    base = f"{'https' if parts.scheme == 'wss' else 'http'}://{parts.netloc}"
+
+    def whole() -> None:
+        with RecordingsClient(base) as client:
+            made = client.submit(recording)
+            done = client.wait(made.id)
+        if done.state != "succeeded":
+            raise EngineFailed(f"the recording beside the streams {done.state}")
+
+    await asyncio.to_thread(whole)
+
+
 def carried(steps: list[LoadStep], lag_limit_s: float) -> int:
-    """The most streams that were carried within the limit."""
-    good = [step.streams for step in steps if not step.lost and step.lag_s <= lag_limit_s]
+    """The most streams that were carried within the limit, without other work beside them."""
+    good = [step.streams for step in steps if not step.lost and step.lag_s <= lag_limit_s and step.beside_s is None]
     return max(good, default=0)
 
 
-def _load_row(step: LoadStep, before: int | None) -> Row:
+def _load_row(step: LoadStep, before: int | None, recording: Path | None) -> Row:
     each = (step.rss_bytes - before) / step.streams if step.rss_bytes is not None and before is not None else None
     return {
         "streams": step.streams,
+        "beside": "-" if recording is None or step.beside_s is None else f"{recording.name}, {step.beside_s:.0f} s",
         "lag s": step.lag_s,
         "mark echo p50 s": step.echo_p50_s,
         "mark echo p90 s": step.echo_p90_s,
         "mark echo max s": step.echo_max_s,
         "finals": step.finals,
+        "streams refused": step.refused,
         "streams lost": step.lost,
         "server MiB": None if step.rss_bytes is None else step.rss_bytes / 2**20,
         "MiB per stream": None if each is None else each / 2**20,

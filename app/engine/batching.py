@@ -10,6 +10,10 @@ is not held up by a long batch that it is part of. Less urgent ones get what the
 leave nothing, still one batch in every `patience_s`: they do not starve, and what is urgent waits for one batch more no
 oftener than that. A request that finds the device idle does not wait; one that came while it was busy waits for company
 until the batch is full or `max_wait_ms` have passed.
+
+A batch under way gives way, too: where its model pauses (`let_pass`), what is more urgent is answered within it. And
+while urgent requests come, those that are less urgent share only batches that take no longer than `BRIEF_S`, as models
+do not pause everywhere.
 """
 
 from __future__ import annotations
@@ -17,20 +21,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-import threading
-import time
 from collections import deque
 from collections.abc import Callable, Hashable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
+from app.engine.device import DeviceThread, Item
 from app.errors import CrosstalkError, EngineClosed, EngineFailed, Overloaded
 from app.observers import Observer, Unobserved
 
 _LOG = logging.getLogger(__name__)
 
-DEFAULT_PATIENCE_S = 20.0
+BRIEF_S = 0.1
+"""How long a batch may take that others, more urgent, may come upon."""
+_PASSED_OVER_S = 1.0
+"""The same for one that was passed over for so long that it goes first: the next comes only after as long again."""
+_NEWEST = 0.3
+"""Weight of the last batch in what a request takes."""
 
 Req = TypeVar("Req")
 Res = TypeVar("Res")
@@ -65,112 +73,6 @@ class LaneStats:
     failed_requests: int = 0
 
 
-@dataclass(slots=True, eq=False)
-class _Item(Generic[Req, Res]):
-    """A request that waits. entered_s, due: when it came, and until when it waits for company, by the device's clock"""
-
-    request: Req
-    group: Hashable
-    urgency: int
-    arrived: int
-    entered_s: float
-    due: float
-    future: Future[Res]
-
-
-class DeviceThread:
-    """The thread of one device. Batchers are added to it; nothing else runs there.
-
-    patience_s: how long a request is passed over by more urgent ones; clock: seconds that never go back.
-    """
-
-    def __init__(
-        self, name: str, patience_s: float = DEFAULT_PATIENCE_S, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self.changed = threading.Condition()
-        self.clock = clock
-        self._patience_s = patience_s
-        self._passed_over_s = -math.inf
-        self._lanes: list[MicroBatcher[Any, Any]] = []
-        self._closed = False
-        self._busy = False
-        self._arrivals = 0
-        # A daemon, so that a process whose engine was never closed can still end.
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-        self._thread.start()
-
-    @property
-    def closed(self) -> bool:
-        """Whether no request is taken any more."""
-        return self._closed
-
-    def add(self, lane: MicroBatcher[Any, Any]) -> None:
-        """Let a batcher use this thread. Raises EngineClosed."""
-        with self.changed:
-            if self._closed:
-                raise EngineClosed("the engine is closed")
-            self._lanes.append(lane)
-
-    def arrive(self) -> tuple[int, bool]:
-        """A new request's number among all of the device's, and whether it finds the device idle. Needs `changed`."""
-        self._arrivals += 1
-        return self._arrivals, not self._busy and all(lane.waiting == 0 for lane in self._lanes)
-
-    def free(self) -> None:
-        """The models have done their part of the batch."""
-        with self.changed:
-            self._busy = False
-
-    async def aclose(self) -> None:
-        """Finish the batch in flight, fail what waits with EngineClosed, end the thread. May be called again."""
-        self._close()
-        await asyncio.to_thread(self._thread.join)
-
-    def _close(self) -> None:
-        with self.changed:
-            self._closed = True
-            for lane in self._lanes:
-                lane.refuse_waiting()
-            self.changed.notify_all()
-
-    def _run(self) -> None:
-        try:
-            while (taken := self._take()) is not None:
-                lane, items = taken
-                lane.answer(items)
-        finally:
-            # Also when a batch ends the thread by something worse than an Exception: nobody may wait for ever.
-            self._close()
-            self._lanes.clear()
-
-    def _take(self) -> tuple[MicroBatcher[Any, Any], list[_Item[Any, Any]]] | None:
-        """Wait for the next batch; None once closed."""
-        with self.changed:
-            while not self._closed:
-                now = self.clock()
-                ready = [lane for lane in self._lanes if lane.waiting and lane.due() <= now]
-                if ready:
-                    self._busy = True
-                    return self._next(ready, now)
-                dues = [lane.due() for lane in self._lanes if lane.waiting]
-                self.changed.wait(max(0.0, min(dues) - now) if dues else None)
-            return None
-
-    def _next(
-        self, ready: list[MicroBatcher[Any, Any]], now: float
-    ) -> tuple[MicroBatcher[Any, Any], list[_Item[Any, Any]]]:
-        """The batch of the most urgent request; of the oldest one, when that has waited for too long."""
-        lane = min(ready, key=lambda lane: lane.first())
-        oldest = min(ready, key=lambda lane: lane.oldest().arrived)
-        item = oldest.oldest()
-        # Counted from the last batch of this kind, too: a whole queue that is old takes one batch in so much time.
-        waits = now - max(item.entered_s, self._passed_over_s) >= self._patience_s
-        if not waits or item.urgency == lane.first()[0]:
-            return lane, lane.take()
-        self._passed_over_s = now
-        return oldest, oldest.take(item)
-
-
 class MicroBatcher(Generic[Req, Res]):
     """One lane of a device: `await ask(request)` for single answers, `call` for whole batches.
 
@@ -193,8 +95,9 @@ class MicroBatcher(Generic[Req, Res]):
         self._rules = rules
         self._group = group
         self._urgency = urgency
-        self._items: deque[_Item[Req, Res]] = deque()
+        self._items: deque[Item] = deque()
         self._stats = LaneStats()
+        self._each_s: dict[int, float] = {}
         self.observer: Observer = Unobserved()
         """Is told of every batch."""
         device.add(self)
@@ -222,7 +125,7 @@ class MicroBatcher(Generic[Req, Res]):
 
     async def ask_all(self, requests: Sequence[Req]) -> list[Res | CrosstalkError]:
         """An answer or an error per request, see `ask`. They enter at once, so that the first one does not go alone."""
-        entered: list[_Item[Req, Res] | CrosstalkError] = []
+        entered: list[Item | CrosstalkError] = []
         with self._device.changed:
             for request in requests:
                 try:
@@ -231,7 +134,7 @@ class MicroBatcher(Generic[Req, Res]):
                     entered.append(error)
         return await asyncio.gather(*(self._settled(item) for item in entered))
 
-    async def _settled(self, item: _Item[Req, Res] | CrosstalkError) -> Res | CrosstalkError:
+    async def _settled(self, item: Item | CrosstalkError) -> Res | CrosstalkError:
         if isinstance(item, CrosstalkError):
             return item
         try:
@@ -239,14 +142,14 @@ class MicroBatcher(Generic[Req, Res]):
         except CrosstalkError as error:
             return error
 
-    async def _answer_of(self, item: _Item[Req, Res]) -> Res:
+    async def _answer_of(self, item: Item) -> Res:
         try:
             return await asyncio.wrap_future(item.future)
         except asyncio.CancelledError:
             self._drop(item)
             raise
 
-    def _enter(self, request: Req) -> _Item[Req, Res]:
+    def _enter(self, request: Req) -> Item:
         group = self._group(request) if self._group is not None else None
         urgency = self._urgency(request) if self._urgency is not None else 0
         with self._device.changed:
@@ -255,35 +158,36 @@ class MicroBatcher(Generic[Req, Res]):
             ahead = sum(item.urgency <= urgency for item in self._items)
             if ahead >= self._rules.max_waiting:
                 raise Overloaded(f"{ahead} requests already wait to {self._rules.name}; try again later")
-            arrived, idle = self._device.arrive()
+            arrived, idle = self._device.arrive(urgency)
             now_s = self._device.clock()
             due = now_s + (0.0 if idle else self._rules.max_wait_ms / 1000)
-            item: _Item[Req, Res] = _Item(request, group, urgency, arrived, now_s, due, Future())
+            item = Item(request, group, urgency, arrived, now_s, due, Future())
             self._items.append(item)
             self._device.changed.notify_all()
         return item
 
-    def _drop(self, item: _Item[Req, Res]) -> None:
+    def _drop(self, item: Item) -> None:
         with self._device.changed:
             if item in self._items:
                 self._items.remove(item)
+                self._device.changed.notify_all()
 
     def first(self) -> tuple[int, int]:
         """Urgency and arrival number of the request that goes next. Needs the device's lock and a waiting request."""
         return _place(self._head())
 
-    def oldest(self) -> _Item[Req, Res]:
+    def oldest(self) -> Item:
         """The request that has waited longest. Needs what `first` needs."""
         return self._items[0]
 
     def due(self) -> float:
         """When the next batch may begin, by the device's clock; long ago when it is full. Needs what `first` needs."""
         head = self._head()
-        return -math.inf if len(self._batch(head)) == self._rules.max_batch else head.due
+        return -math.inf if len(self._batch(head)) == self._most(head) else head.due
 
-    def take(self, head: _Item[Req, Res] | None = None) -> list[_Item[Req, Res]]:
+    def take(self, head: Item | None = None) -> list[Item]:
         """Remove and return the next batch, or that of `head`. Needs what `first` needs."""
-        batch = self._batch(head or self._head())
+        batch = self._batch(self._head()) if head is None else self._batch(head, _PASSED_OVER_S)
         for item in batch:
             self._items.remove(item)
         return batch
@@ -295,7 +199,7 @@ class MicroBatcher(Generic[Req, Res]):
             if item.future.set_running_or_notify_cancel():
                 item.future.set_exception(EngineClosed(f"the engine was closed before it could {self._rules.name}"))
 
-    def answer(self, items: list[_Item[Req, Res]]) -> None:
+    def answer(self, items: list[Item]) -> None:
         """Run one batch on the calling thread and give every request its answer or its error."""
         started = [item for item in items if item.future.set_running_or_notify_cancel()]
         if not started:
@@ -303,9 +207,10 @@ class MicroBatcher(Generic[Req, Res]):
             return
         try:
             began_s = self._device.clock()
-            answers = self._try(started)
+            answers, took_s = self._device.own_time.timed(lambda: self._try(started))
             waited_s = [began_s - item.entered_s for item in started]
-            self.observer.batch(self._rules.name, waited_s, self._device.clock() - began_s)
+            self.observer.batch(self._rules.name, waited_s, took_s)
+            self._learn(started[0].urgency, took_s / len(started))
             # Free before the answers are out: who asks again on getting one must not find the device busy.
             self._device.free()
             for item, answer in zip(started, answers, strict=True):
@@ -315,21 +220,35 @@ class MicroBatcher(Generic[Req, Res]):
                 if not item.future.done():
                     item.future.set_exception(EngineFailed(f"the engine ended while it had to {self._rules.name}"))
 
-    def _head(self) -> _Item[Req, Res]:
+    def _head(self) -> Item:
         """The oldest of the most urgent requests."""
         return min(self._items, key=_place)
 
-    def _batch(self, head: _Item[Req, Res]) -> list[_Item[Req, Res]]:
+    def _batch(self, head: Item, brief_s: float = BRIEF_S) -> list[Item]:
         """`head` and those that may share its batch, oldest first."""
-        batch: list[_Item[Req, Res]] = []
+        batch: list[Item] = []
+        most = self._most(head, brief_s)
         for item in self._items:
             if (item.group, item.urgency) == (head.group, head.urgency):
                 batch.append(item)
-                if len(batch) == self._rules.max_batch:
+                if len(batch) == most:
                     break
         return batch
 
-    def _try(self, items: list[_Item[Req, Res]]) -> Sequence[Res | Exception]:
+    def _most(self, head: Item, brief_s: float = BRIEF_S) -> int:
+        """How many may share the batch of `head`."""
+        each_s = self._each_s.get(head.urgency, brief_s)
+        if each_s <= 0 or not self._device.expects(head.urgency):
+            return self._rules.max_batch
+        return max(1, min(self._rules.max_batch, int(brief_s / each_s)))
+
+    def _learn(self, urgency: int, each_s: float) -> None:
+        """What a request of this urgency took."""
+        with self._device.changed:
+            before_s = self._each_s.get(urgency, each_s)
+            self._each_s[urgency] = before_s + _NEWEST * (each_s - before_s)
+
+    def _try(self, items: list[Item]) -> Sequence[Res | Exception]:
         """Answers for all items; when the call raises for many, each item's own."""
         self._count(requests=len(items), batches=1)
         try:
@@ -347,11 +266,11 @@ class MicroBatcher(Generic[Req, Res]):
             return [EngineFailed(message) for _ in items]
         return answers
 
-    def _try_alone(self, item: _Item[Req, Res]) -> Res | Exception:
+    def _try_alone(self, item: Item) -> Res | Exception:
         (answer,) = self._try([item])
         return answer
 
-    def _settle(self, item: _Item[Req, Res], answer: Res | Exception) -> None:
+    def _settle(self, item: Item, answer: Res | Exception) -> None:
         if not isinstance(answer, Exception):
             item.future.set_result(answer)
             return
@@ -373,5 +292,5 @@ class MicroBatcher(Generic[Req, Res]):
         )
 
 
-def _place(item: _Item[Any, Any]) -> tuple[int, int]:
+def _place(item: Item) -> tuple[int, int]:
     return item.urgency, item.arrived

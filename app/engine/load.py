@@ -13,8 +13,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeVar, runtime_checkable
 
-from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Urgency, Window
 from app.engine.base import Engine
+from app.engine.own_time import OwnTime
 
 Req = TypeVar("Req", Window, DecodeRequest)
 Res = TypeVar("Res")
@@ -24,12 +25,17 @@ _MOST_BATCHES = 200
 
 @dataclass(frozen=True, slots=True)
 class EngineCost:
-    """devices: that work side by side; diarize, decode: device seconds per request, as measured over the last
-    batches; 0 = nothing measured yet"""
+    """devices: that work side by side; diarize, decode: device seconds per request of live sessions and probes, as
+    measured over the last batches; 0 = nothing measured yet"""
 
     devices: int
     diarize: float = 0.0
     decode: float = 0.0
+
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured."""
+        return self.diarize > 0 or self.decode > 0
 
 
 @runtime_checkable
@@ -46,10 +52,10 @@ def cost_of(engine: Engine) -> EngineCost | None:
 
 
 class LoadMeter:
-    """Times the batches of one device, on any thread."""
+    """Times the batches of one device, on any thread. Recordings do not count: they ask for more sound at a time."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
+        self._own_time = OwnTime(clock)
         self._lock = threading.Lock()
         self._batches: dict[str, deque[tuple[float, int]]] = {
             step: deque(maxlen=_MOST_BATCHES) for step in ("diarize", "decode")
@@ -59,11 +65,10 @@ class LoadMeter:
         """`call`, with its batches timed; one that raises is not counted."""
 
         def run(requests: list[Req]) -> Sequence[Res]:
-            began_s = self._clock()
-            answers = call(requests)
-            took_s = self._clock() - began_s
-            with self._lock:
-                self._batches[step].append((took_s, len(requests)))
+            answers, took_s = self._own_time.timed(lambda: call(requests))
+            if all(request.urgency is not Urgency.RECORDING for request in requests):
+                with self._lock:
+                    self._batches[step].append((took_s, len(requests)))
             return answers
 
         return run

@@ -9,13 +9,14 @@ wait for each other, and captions are not diarized late because a long decoding 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Window
+from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Urgency, Window
 from app.engine.about import BATCHES_AT_ONCE
-from app.engine.batching import DEFAULT_PATIENCE_S, DeviceThread, LaneRules, LaneStats, MicroBatcher
+from app.engine.batching import LaneRules, LaneStats, MicroBatcher
+from app.engine.device import DEFAULT_PATIENCE_S, Cores, DeviceThread
 from app.engine.load import EngineCost, LoadMeter
 from app.errors import CrosstalkError
 from app.observers import Observer
@@ -54,6 +55,14 @@ class HasMemory(Protocol):
         """(bytes used, bytes in all); None without a GPU. From any thread."""
 
 
+@runtime_checkable
+class Pausing(Protocol):
+    """A worker whose batches can be interrupted."""
+
+    def on_pause(self, call: Callable[[], None]) -> None:
+        """`call` is called between the steps of a batch, on its thread, from now on; it may ask for other batches."""
+
+
 @dataclass(frozen=True, slots=True)
 class BatchRules:
     """Batch sizes; max_wait_ms: how long a batch waits for company; max_waiting: requests of one step that may wait;
@@ -81,14 +90,18 @@ class LocalEngine:
         self._meter = meter = LoadMeter()
         answer_windows = meter.timed("diarize", worker.diarize_batch)
         answer_requests = meter.timed("decode", worker.decode_batch)
-        first = DeviceThread("crosstalk-engine", rules.patience_s)
-        self._devices = [first, DeviceThread("crosstalk-decode", rules.patience_s)] if rules.apart else [first]
+        cores = Cores(yielding=Urgency.RECORDING)
+        names = ("crosstalk-engine", "crosstalk-decode") if rules.apart else ("crosstalk-engine",)
+        self._devices = [DeviceThread(name, rules.patience_s, cores=cores) for name in names]
+        first = self._devices[0]
         self._diarize: MicroBatcher[Window, LocalDiarization] = MicroBatcher(
             first, answer_windows, diarize, urgency=_urgency
         )
         self._decode: MicroBatcher[DecodeRequest, Decoded] = MicroBatcher(
             self._devices[-1], answer_requests, decode, urgency=_urgency
         )
+        if isinstance(worker, Pausing):
+            worker.on_pause(self._let_pass)
 
     @property
     def spec(self) -> EngineSpec:
@@ -148,6 +161,10 @@ class LocalEngine:
         """Finish the batch in flight, refuse what waits, end the thread, free the models. May be called again."""
         await asyncio.gather(*(device.aclose() for device in self._devices))
         self._worker.close()
+
+    def _let_pass(self) -> None:
+        for device in self._devices:
+            device.let_pass()
 
 
 def _urgency(request: Window | DecodeRequest) -> int:

@@ -7,7 +7,6 @@ at a time, the two steps side by side if need be.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -38,12 +37,13 @@ from models.decoders.build import (
     checkpoint_files,
     load_decoder,
 )
-from models.device import choose_device, choose_dtype, free_memory, memory_of, use_threads
+from models.device import choose_device, choose_dtype, free_memory, memory_of, usable_cores, use_threads
 from models.diarization.embedding import VoiceEncoder, load_voice_encoder
 from models.diarization.runs import Run, RunRules, clean_runs
 from models.diarization.segmentation import Segmentation, load_segmentation
 from models.errors import ModelError, UnsupportedLanguage
 from models.identity import WatchedRegistry, described, identity_of_weights
+from models.pause import pause, pausing
 from models.registry import DEFAULT_WEIGHTS_DIR, load_registry
 from models.store import require
 
@@ -73,6 +73,7 @@ class ModelWorker:
         """runs: what counts as a stretch of one speaker alone."""
         self._models: Models | None = models
         self._runs = runs or RunRules()
+        self._on_pause: Callable[[], None] | None = None
         self._spec = _spec(models)
         self._identity = models.identity
 
@@ -102,6 +103,10 @@ class ModelWorker:
         """Where the models run. Raises EngineClosed."""
         return self._open().device
 
+    def on_pause(self, call: Callable[[], None]) -> None:
+        """See `local.Pausing`."""
+        self._on_pause = call
+
     @property
     def identity(self) -> str:
         """Hash over the weights and the settings that change answers."""
@@ -113,7 +118,8 @@ class ModelWorker:
         A window of another length than `spec.window_samples`, or with NaN or infinite samples, is a ValueError.
         """
         models = self._open()
-        return _answers(windows, self._without_models, lambda asked: self._diarize(models, asked))
+        with pausing(self._on_pause):
+            return _answers(windows, self._without_models, lambda asked: self._diarize(models, asked))
 
     def decode_batch(self, requests: Sequence[DecodeRequest]) -> list[Decoded | Exception]:
         """The words of each request's asked turns, at meeting times.
@@ -124,7 +130,8 @@ class ModelWorker:
             OptionInvalid: the decoder does not know a request's language.
         """
         models = self._open()
-        return _answers(requests, self._without_decoder, lambda asked: _decode(models.decoder, asked))
+        with pausing(self._on_pause):
+            return _answers(requests, self._without_decoder, lambda asked: _decode(models.decoder, asked))
 
     def memory(self) -> tuple[int, int] | None:
         """(bytes used, bytes in all) of the GPU, by anybody; None on a CPU and once freed."""
@@ -175,6 +182,7 @@ class ModelWorker:
             activity[row, centres >= window.valid] = 0.0
             own = (window.own_start - window.start, window.own_end - window.start)
             runs.append(clean_runs(activity[row], models.segmentation.geometry, own, self._runs))
+        pause()
         # The clips of all windows at once, since the voice model packs them.
         voices = iter(
             models.voices(
@@ -199,9 +207,8 @@ def _load(settings: WorkerSettings) -> Models:
     device = choose_device(settings.device)
     if settings.quantize and device != "cpu":
         raise OptionInvalid(f"8-bit layers run on a CPU only, and the device is {device}", param="quantize")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     # Diarization and decoding run side by side on a CPU: together they have as many threads as there are cores.
-    num_threads = settings.num_threads or (max(1, cores // 2) if device == "cpu" else 0)
+    num_threads = settings.num_threads or (max(1, int(usable_cores() // 2)) if device == "cpu" else 0)
     use_threads(num_threads)
     quantize = settings.quantize
     if quantize is None:

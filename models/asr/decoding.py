@@ -16,6 +16,8 @@ from torch.nn import functional as nnf
 from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.modeling_whisper import WhisperAttention, WhisperDecoderLayer
 
+from models.pause import pause
+
 Heads: TypeAlias = dict[int, list[int]]
 """Decoder layer -> its heads whose attention is kept."""
 
@@ -166,6 +168,7 @@ def write(
     active = list(range(len(limits)))
     tokens, banned = last, rules.banned | rules.banned_first
     while active:
+        pause()
         hidden, attention = state.feed(tokens)
         logits = model.proj_out(hidden[:, -1]).float().masked_fill(banned, -torch.inf)
         best, picked = logits.max(dim=-1)

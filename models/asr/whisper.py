@@ -27,6 +27,7 @@ from models.asr.quantize import quantize_linears
 from models.asr.tokens import Steering, WhisperTokens, load_steering
 from models.asr.words import AsrWord, make_words
 from models.errors import UnsupportedLanguage
+from models.pause import pause
 
 Clip: TypeAlias = NDArray[np.float32]
 # (places of clips, padded_samples) -> states as `encode` gives them.
@@ -139,6 +140,7 @@ class WhisperAsr:
         hidden = nnf.gelu(encoder.conv2(hidden)).transpose(1, 2)
         hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
         for layer in encoder.layers:
+            pause()
             hidden = layer(hidden, None)
         out: torch.Tensor = encoder.layer_norm(hidden)
         return out
@@ -226,6 +228,7 @@ class WhisperAsr:
         ]
 
     def _result(self, row: Row, language: str, samples: int, no_speech_prob: float) -> AsrResult:
+        pause()
         text = self.tokens.decode(row.tokens).strip()
         logprobs = tuple(row.logprobs[: len(row.tokens)])
         return AsrResult(

@@ -19,6 +19,7 @@ from torch.nn import functional
 from models.diarization.campplus import CamPlusPlus, load_campplus
 from models.diarization.campplus_packed import PackedCamPlusPlus
 from models.diarization.features import LogMel, without_mean
+from models.pause import pause
 
 FloatArray = npt.NDArray[np.float32]
 IntArray = npt.NDArray[np.int64]
@@ -54,6 +55,7 @@ class VoiceEncoder:
         vectors = np.empty((len(clips), self.vector_size), dtype=np.float32)
         with torch.inference_mode():
             for start, end in _packs([len(clip) for clip in clips], self._pack_samples):
+                pause()
                 features = [self._features_of(clip) for clip in clips[start:end]]
                 vectors[start:end] = functional.normalize(self._network(features), dim=1).cpu().numpy()
         return vectors

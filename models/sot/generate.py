@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 import torch
 from transformers import DynamicCache
 
+from models.pause import pause
 from models.sot.draft import expected, guess
 from models.sot.modeling import SotModel
 from models.sot.tokens import TurnPrompt, write_prompt
@@ -203,6 +204,7 @@ def _write(
 ) -> None:
     """Read the prompts and write one answer in every row that has one, until its end mark or its limit."""
     while any(part is not None for part in parts):
+        pause()
         logits = stream.feed(parts, [row.guesses if row is not None else () for row in rows])
         following: list[torch.Tensor | None] = [None] * len(rows)
         for place, row in enumerate(rows):

@@ -7,6 +7,7 @@ from torch.nn import functional as nnf
 from transformers import WhisperForConditionalGeneration
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
+from models.pause import pause
 from models.target.masks import BOTH, CLASSES, OTHERS, TARGET
 
 _QUIET = 0.1
@@ -57,6 +58,7 @@ def encode(encoder: WhisperEncoder, conditioning: Conditioning, mel: torch.Tenso
     hidden = conditioning(_listen(encoder, mel), masks, 0)
     hidden = hidden + encoder.embed_positions.weight[: hidden.shape[1]]
     for number, layer in enumerate(encoder.layers):
+        pause()
         hidden = layer(conditioning(hidden, masks, number + 1), None)
     out: torch.Tensor = encoder.layer_norm(hidden)
     return out

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 
 import pytest
+from websockets.asyncio.server import serve
 
 from app.audio import AudioLimits
 from app.bench.latency import LatencyOptions, replay
 from app.bench.live_report import latency_rows, render_json, render_markdown, run_facts
 from app.bench.load import LoadOptions, Usage, run_load
 from app.client import Final
-from tests.client.fake_server import Store, running, words_of
+from tests.client.fake_server import Faults, Server, Store, running, words_of
 from tests.transport.server import DURATION_S, wav
 
 
@@ -51,6 +53,46 @@ def test_it_ends_when_captions_are_late():
     steps = drive(main)
     assert [step.streams for step in steps] == [1, 3]
     assert steps[1].lag_s > 0.2
+
+
+def test_who_is_refused_is_told_apart_and_does_not_count_as_lag():
+    full = {"type": "error", "revision": 0, "code": "overloaded", "message": "full", "param": None, "fatal": True}
+
+    async def main():
+        server, came = Server(Store(), Faults()), itertools.count()
+
+        async def one_only(socket):
+            if next(came) == 0:
+                await server.handle(socket)
+            else:
+                await socket.recv()
+                await socket.send(json.dumps(full | {"retry_after_s": 10.0}))
+                await socket.close(4005, "overloaded")
+
+        async with serve(one_only, "127.0.0.1", 0, close_timeout=0.5) as listening:
+            url = f"ws://127.0.0.1:{listening.sockets[0].getsockname()[1]}/v1/live"
+            options = LoadOptions((url,), max_streams=3, batch=1, hold_s=2.0, lag_limit_s=30.0)
+            return await run_load(bytes(32000), options)
+
+    steps = drive(main)
+    assert [(step.streams, step.refused, step.lost) for step in steps] == [(1, 0, 0), (1, 1, 0)]
+    assert steps[1].lag_s < 5.0
+
+
+def test_work_beside_the_streams_is_a_step_of_its_own():
+    async def work():
+        await asyncio.sleep(1.5)
+
+    async def main():
+        async with running(Store()) as (url, _):
+            options = LoadOptions((url,), max_streams=1, hold_s=1.0, lag_limit_s=30.0)
+            return await run_load(bytes(32000), options, beside=work)
+
+    alone, beside = drive(main)
+    assert (alone.streams, alone.beside_s) == (1, None)
+    assert beside.streams == 1
+    assert beside.beside_s == pytest.approx(1.5, abs=0.5)
+    assert beside.finals > 0
 
 
 def test_a_recording_is_replayed_whole(tmp_path):

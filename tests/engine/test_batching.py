@@ -8,67 +8,10 @@ import time
 
 import pytest
 
-from app.engine.batching import DeviceThread, LaneRules, LaneStats, MicroBatcher
+from app.engine.batching import LaneRules, LaneStats, MicroBatcher
+from app.engine.device import DeviceThread
 from app.errors import EngineClosed, EngineFailed, OptionInvalid, Overloaded
-
-SOON_S = 5.0
-
-
-class Doubler:
-    """A model call that doubles numbers, once `gate` is open. Negative numbers raise, for the whole batch."""
-
-    def __init__(self) -> None:
-        self.batches: list[list[int]] = []
-        self.threads: set[str] = set()
-        self.gate = threading.Event()
-        self.gate.set()
-        self.entered = threading.Event()
-        self.answers: list[object] | None = None
-
-    def __call__(self, requests):
-        self.batches.append(list(requests))
-        self.threads.add(threading.current_thread().name)
-        self.entered.set()
-        assert self.gate.wait(SOON_S)
-        if self.answers is not None:
-            return self.answers
-        if any(request < 0 for request in requests):
-            raise ValueError("a negative number")
-        return [2 * request for request in requests]
-
-
-class Bench:
-    """A device with one lane over a Doubler, closed at the end."""
-
-    def __init__(self, group=None, urgency=None, device=None, **rules) -> None:
-        self.model = Doubler()
-        self.device = device or DeviceThread("test-device")
-        self.lane = MicroBatcher(self.device, self.model, LaneRules("double", **rules), group, urgency)
-
-    async def __aenter__(self) -> Bench:
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        self.model.gate.set()
-        await self.device.aclose()
-
-    async def occupied(self, request: int = 0) -> asyncio.Task[int]:
-        """Keep the thread busy with one request until the gate opens."""
-        self.model.gate.clear()
-        self.model.entered.clear()
-        task = asyncio.create_task(self.lane.ask(request))
-        await asyncio.to_thread(self.model.entered.wait, SOON_S)
-        return task
-
-    async def queued(self, *requests: int) -> list[asyncio.Task[int]]:
-        """Ask for more, which has to wait."""
-        tasks = [asyncio.create_task(self.lane.ask(request)) for request in requests]
-        await asyncio.sleep(0)
-        return tasks
-
-
-def run(main) -> None:
-    asyncio.run(asyncio.wait_for(main(), 2 * SOON_S))
+from tests.engine.device_bench import SOON_S, Bench, Doubler, run
 
 
 def test_what_comes_while_the_thread_is_busy_shares_batches_in_order() -> None:
@@ -306,75 +249,6 @@ def test_requests_come_from_several_event_loops() -> None:
 def test_limits_must_be_positive(rules: dict[str, float]) -> None:
     with pytest.raises(ValueError, match="positive"):
         LaneRules("double", **rules)
-
-
-def test_the_most_urgent_request_goes_first_and_only_with_its_equals() -> None:
-    async def main() -> None:
-        async with Bench(max_batch=8, max_wait_ms=0, urgency=lambda number: number % 10) as bench:
-            first = await bench.occupied(0)
-            rest = await bench.queued(12, 22, 11, 10, 20, 21)
-            bench.model.gate.set()
-            assert await asyncio.gather(first, *rest) == [0, 24, 44, 22, 20, 40, 42]
-            assert bench.model.batches == [[0], [10, 20], [11, 21], [12, 22]]
-
-    run(main)
-
-
-class Clock:
-    """Seconds that pass when told to."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
-
-
-def test_what_is_passed_over_for_too_long_gets_one_batch_now_and_then() -> None:
-    """Neither side starves: the old ones get one batch each time that so much has passed, not one after another."""
-
-    async def main() -> None:
-        clock = Clock()
-        device = DeviceThread("test-device", patience_s=20.0, clock=clock)
-        async with Bench(max_batch=1, max_wait_ms=0, urgency=lambda number: number % 10, device=device) as bench:
-            first = await bench.occupied(0)
-            old = await bench.queued(12, 22, 32)
-            clock.now_s = 19.0
-            new = await bench.queued(10, 20, 30)
-            step = bench.model
-            step.gate.set()
-            await asyncio.gather(first, *new)
-            # Within the time what is urgent goes first; then the rest follows, as nothing passes it over.
-            await asyncio.gather(*old)
-            assert step.batches == [[number] for number in (0, 10, 20, 30, 12, 22, 32)]
-
-            step.batches.clear()
-            first = await bench.occupied(0)
-            old = await bench.queued(12, 22, 32)
-            clock.now_s += 20.0
-            new = await bench.queued(10, 20, 30)
-            step.gate.set()
-            await asyncio.gather(first, *old, *new)
-            assert step.batches == [[number] for number in (0, 12, 10, 20, 30, 22, 32)]
-
-    run(main)
-
-
-def test_what_is_less_urgent_keeps_nothing_urgent_out() -> None:
-    async def main() -> None:
-        async with Bench(max_waiting=2, max_wait_ms=0, urgency=lambda number: number % 10) as bench:
-            first = await bench.occupied(0)
-            waiting = await bench.queued(12, 22)
-            with pytest.raises(Overloaded):
-                await bench.lane.ask(32)
-            urgent = await bench.queued(10, 20)
-            with pytest.raises(Overloaded):
-                await bench.lane.ask(30)
-            bench.model.gate.set()
-            await asyncio.gather(first, *waiting, *urgent)
-            assert bench.model.batches == [[0], [10, 20], [12, 22]]
-
-    run(main)
 
 
 def test_requests_that_come_together_share_a_batch_on_an_idle_device_and_fail_alone() -> None:

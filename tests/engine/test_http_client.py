@@ -17,6 +17,7 @@ from app.engine.http_client import open_http
 from app.engine.infer_app import create_infer_app
 from app.engine.infer_rules import InferRules
 from app.engine.local import BatchRules
+from app.engine.probe import PROBE_SAMPLES
 from app.errors import EngineUnavailable, ModelUnavailable, OptionInvalid, Overloaded, SetupError
 from tests.engine.engine_cases import REQUESTS, WINDOWS, ask_all
 from tests.engine.fake_worker import SPEC, FakeWorker, fake_engine
@@ -63,7 +64,7 @@ class Held(FakeWorker):
 
     def decode_batch(self, requests):
         # Only what the tests ask, not the probe at start.
-        asked = sum(len(request.samples) != 16_000 for request in requests)
+        asked = sum(len(request.samples) != PROBE_SAMPLES for request in requests)
         self.asked += asked
         assert not asked or self.gate.wait(60)
         return super().decode_batch(requests)
@@ -227,7 +228,8 @@ def test_a_busy_worker_answers_live_requests_before_recordings() -> None:
 
     class Gated(Held):
         def decode_batch(self, requests):
-            order.extend((request.index, request.urgency) for request in requests if len(request.samples) != 16_000)
+            asked = [request for request in requests if len(request.samples) != PROBE_SAMPLES]
+            order.extend((request.index, request.urgency) for request in asked)
             return super().decode_batch(requests)
 
     order: list[tuple[int, Urgency]] = []

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
+from app.core.types import Urgency
 from app.engine.load import Asked, Demand, EngineCost, LoadMeter, cost_of
 from app.engine.log import MemoryLog
 from app.engine.replay import open_replay
 from tests.engine.engine_cases import REQUESTS, WINDOWS, ask_all
 from tests.engine.fake_worker import fake_engine
+
+LIVE_WINDOWS = [replace(it, urgency=Urgency.LIVE) for it in WINDOWS]
+LIVE_REQUESTS = [replace(it, urgency=Urgency.TENTATIVE) for it in REQUESTS]
 
 
 def test_the_cost_is_device_time_per_request() -> None:
@@ -26,13 +31,34 @@ def test_the_cost_is_device_time_per_request() -> None:
         raise RuntimeError
 
     assert meter.cost() == EngineCost(1)
-    meter.timed("diarize", slow)(WINDOWS[:1])
-    meter.timed("diarize", slow)(WINDOWS[:3])
+    meter.timed("diarize", slow)(LIVE_WINDOWS[:1])
+    meter.timed("diarize", slow)(LIVE_WINDOWS[:3])
     with pytest.raises(RuntimeError):
-        meter.timed("decode", broken)(REQUESTS)
+        meter.timed("decode", broken)(LIVE_REQUESTS)
     assert meter.cost() == EngineCost(1, diarize=0.5, decode=0.0)
-    meter.timed("decode", slow)(REQUESTS[:2])
+    meter.timed("decode", slow)(LIVE_REQUESTS[:2])
     assert meter.cost() == EngineCost(1, diarize=0.5, decode=0.5)
+    # Recordings ask for longer sound: they say nothing of what a live stream costs.
+    meter.timed("decode", slow)(REQUESTS[:1])
+    assert meter.cost() == EngineCost(1, diarize=0.5, decode=0.5)
+
+
+def test_a_batch_within_another_is_not_counted_twice() -> None:
+    now = [0.0]
+    meter = LoadMeter(lambda: now[0])
+
+    def quick(requests):
+        now[0] += 0.25
+        return requests
+
+    def interrupted(requests):
+        now[0] += 1.0
+        meter.timed("diarize", quick)(LIVE_WINDOWS[:1])
+        now[0] += 1.0
+        return requests
+
+    meter.timed("decode", interrupted)(LIVE_REQUESTS[:1])
+    assert meter.cost() == EngineCost(1, diarize=0.25, decode=2.0)
 
 
 def test_an_engine_measures_itself_and_demand_counts_what_is_asked() -> None:
@@ -40,7 +66,10 @@ def test_an_engine_measures_itself_and_demand_counts_what_is_asked() -> None:
         engine = fake_engine()
         demand = Demand(engine)
         assert await ask_all(demand) == await ask_all(engine)
-        assert demand.asked == Asked(len(WINDOWS), len(REQUESTS))
+        assert demand.cost() == EngineCost(1), "recordings say nothing of live streams"
+        await demand.diarize(LIVE_WINDOWS[0])
+        await demand.decode(LIVE_REQUESTS[0])
+        assert demand.asked == Asked(len(WINDOWS) + 1, len(REQUESTS) + 1)
         cost = demand.cost()
         assert cost is not None
         assert cost.diarize > 0

@@ -91,6 +91,38 @@ def test_a_window_has_one_answer_alone_and_in_a_batch(worker: ModelWorker) -> No
             assert np.allclose(a.voice, b.voice, atol=1e-4)
 
 
+def test_what_is_asked_at_the_pauses_of_a_batch_changes_no_answer(worker: ModelWorker) -> None:
+    def request(start_s: float, end_s: float) -> DecodeRequest:
+        start, end = to_samples(start_s), to_samples(end_s)
+        return DecodeRequest(0, start, sound()[start:end], (DecodeTurn(start, end, 0),), "en")
+
+    long, urgent, window = request(10.0, 14.3), request(18.0, 21.5), windows(worker, 8.0)
+    alone, urgent_alone = worker.decode_batch([long]), worker.decode_batch([urgent])
+    pauses, urgent_within, windows_within = 0, [], []
+
+    def interrupt() -> None:
+        nonlocal pauses
+        pauses += 1
+        if pauses in (2, 9):  # what is asked here pauses as well
+            urgent_within.append(worker.decode_batch([urgent]))
+            windows_within.append(worker.diarize_batch(window))
+
+    worker.on_pause(interrupt)
+    try:
+        assert worker.decode_batch([long]) == alone
+    finally:
+        worker.on_pause(lambda: None)
+    window_alone = worker.diarize_batch(window)
+    assert pauses > 20
+    assert len(urgent_within) == 2
+    assert all(answer == urgent_alone for answer in urgent_within)
+    for (within,), (expected,) in zip(windows_within, [window_alone] * 2, strict=True):
+        assert isinstance(within, LocalDiarization)
+        assert isinstance(expected, LocalDiarization)
+        assert np.array_equal(within.activity, expected.activity)
+        assert [run.start for run in within.runs] == [run.start for run in expected.runs]
+
+
 def test_an_engine_of_settings_passes_its_probe_and_writes_words() -> None:
     start, end = to_samples(10.0), to_samples(14.3)
     request = DecodeRequest(0, start, sound()[start:end], (DecodeTurn(start, end, 0),), "en")

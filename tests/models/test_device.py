@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from models.device import DeviceUnavailable, choose_device, choose_dtype, free_memory, use_threads
+from models.device import DeviceUnavailable, choose_device, choose_dtype, free_memory, usable_cores, use_threads
 
 
 def test_auto_is_what_torch_finds(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -54,3 +54,12 @@ def test_threads_are_set_or_left() -> None:
 
 def test_memory_of_a_cpu_can_always_be_freed() -> None:
     free_memory("cpu")
+
+
+def test_a_container_has_as_many_cores_as_its_limit_says(tmp_path) -> None:
+    quota = tmp_path / "cpu.max"
+    everything = usable_cores(quota)
+    assert everything >= 1
+    for text, cores in (("50000 100000\n", 0.5), ("max 100000\n", everything), ("99900000 100000\n", everything)):
+        quota.write_text(text)
+        assert usable_cores(quota) == cores

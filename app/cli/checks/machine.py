@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 from app.audio.codecs import library_version, missing_decoders
 from app.cli.checks.finding import Finding, fail, ok, warn
 from app.settings import Settings
-from models.device import DeviceUnavailable, choose_device, cuda_build, gpu_names
+from models.device import DeviceUnavailable, choose_device, cuda_build, gpu_names, usable_cores
 
 _GIB = 1024**3
 _LEAST_MEMORY = 3 * _GIB
@@ -27,13 +26,6 @@ def check_machine(settings: Settings) -> Iterator[Finding]:
         yield _gpu(settings.engine.device)
     yield _folder(settings.data_dir)
     yield _media()
-
-
-def usable_cores(quota: Path = Path("/sys/fs/cgroup/cpu.max")) -> float:
-    """Cores that this process may use, a container's limit included."""
-    cores = float(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
-    limit, period = [*_words(quota), "max", "1"][:2]
-    return cores if limit == "max" else min(cores, int(limit) / int(period))
 
 
 def usable_memory(limit: Path = Path("/sys/fs/cgroup/memory.max"), machine: Path = Path("/proc/meminfo")) -> int | None:

@@ -1,15 +1,19 @@
 """Whether one more live stream has room, by what the streams that are there really cost.
 
 Load of a stream = requests that a stream makes in a second (measured over half a minute) x device seconds per request
-(measured over the last batches). A stream is let in while the load with it stays under
-`max_load` of the devices; so those that are in keep their pace. Until streams have been heard for a while, what a
-stream asks for is taken from experience, and the cost from the engine's own probe. A second sign that needs no model:
-when most sessions are told that they lag, nobody else is let in, whatever the figures say.
+(measured over the last batches). A stream is let in while the load with it stays under `max_load` of the devices; so
+those that are in keep their pace. The first is let in whatever it costs. Until streams have been heard for a while,
+what a stream asks for is taken from experience, and the cost from the engine's own probe.
+
+The new one is counted as one that talks without a rest, whatever the others do, and room is kept for some of those that
+are silent now, as they will talk: of `n` of them about `sqrt(n)` more than on average at the worst moments. A second
+sign that needs no model: when most sessions are told that they lag, nobody else is let in, whatever the figures say.
 """
 
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,13 +29,13 @@ _LEAST_LAGGING = 2
 class GateRules:
     """max_load: part of the devices that live streams may use, 0 = not measured, any number up to `max_sessions`;
     window_s: over which demand is measured; prior_stream_s: stream seconds that the experience weighs;
-    diarized_per_s, decoded_per_s: the experience: requests of a stream in a second"""
+    diarized_per_s, decoded_per_s: the experience: requests in a second of a stream that talks (docs/scale.md)"""
 
     max_load: float = 0.8
     window_s: float = 30.0
     prior_stream_s: float = 20.0
     diarized_per_s: float = 2.0
-    decoded_per_s: float = 1.2
+    decoded_per_s: float = 1.6
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,11 +97,17 @@ class StreamGate:
         if lagging >= _LEAST_LAGGING and 2 * lagging > streams:
             return f"{lagging} of {streams} live sessions lag already"
         cost, each = self._demand.cost(), self.stream_load()
-        if cost is None or streams == 0 or (streams + 1) * each <= self._rules.max_load * cost.devices:
+        if cost is None or streams == 0:
+            return ""
+        if not cost.known:
+            return "what a live session costs is not measured yet"
+        talking = cost.diarize * self._rules.diarized_per_s + cost.decode * self._rules.decoded_per_s
+        more = max(each, talking) + math.sqrt(streams) * max(0.0, talking - each)
+        if streams * each + more <= self._rules.max_load * cost.devices:
             return ""
         return (
-            f"{streams} live sessions use {streams * each:.2f} of {cost.devices} devices; one more would take them "
-            f"over {self._rules.max_load:g}"
+            f"{streams} live sessions use {streams * each:.2f} of {cost.devices} devices; one more may take "
+            f"{more:.2f}, and {self._rules.max_load:g} of a device is theirs"
         )
 
     async def _watch(self, streams: Callable[[], int]) -> None:

@@ -48,12 +48,12 @@ def room(gate: StreamGate) -> int:
 
 
 def test_before_anything_was_heard_experience_and_the_probe_decide() -> None:
-    assert room(Streams(EngineCost(1, 0.04, 0.1)).gate) == 4
-    assert room(Streams(EngineCost(10, 0.04, 0.1)).gate) == 40
+    assert room(Streams(EngineCost(1, 0.02, 0.09)).gate) == 4
+    assert room(Streams(EngineCost(10, 0.02, 0.09)).gate) == 43
 
 
 def test_then_what_streams_really_ask_decides() -> None:
-    quiet, busy = Streams(EngineCost(1, 0.1, 0.1)), Streams(EngineCost(1, 0.1, 0.1))
+    quiet, busy = Streams(EngineCost(10, 0.1, 0.1)), Streams(EngineCost(10, 0.1, 0.1))
     before = room(quiet.gate)
     quiet.run(4, 60, 2, 0)
     busy.run(4, 60, 2, 4)
@@ -63,14 +63,30 @@ def test_then_what_streams_really_ask_decides() -> None:
     assert room(busy.gate) == room(quiet.gate)
 
 
-def test_the_first_stream_is_always_let_in_and_unmeasured_engines_let_in_all() -> None:
+def test_who_is_silent_now_may_talk_later() -> None:
+    few, many = Streams(EngineCost(1, 0.1, 0.2)), Streams(EngineCost(100, 0.1, 0.2))
+    few.run(1, 60, 2, 0)
+    assert few.gate.stream_load() < 0.4
+    assert few.gate.reason_against(1, 0), "half of a device is not enough for two that talk"
+    # Many do not all talk at once.
+    many.run(100, 60, 2, 0)
+    talking = 2.0 * 0.1 + 1.6 * 0.2
+    assert 80 / talking * 1.3 < room(many.gate) < 80 / many.gate.stream_load()
+
+
+def test_the_first_stream_is_always_let_in_and_engines_that_cannot_measure_let_in_all() -> None:
     assert room(Streams(EngineCost(1, 50.0, 50.0)).gate) == 1
     assert Streams(None).gate.reason_against(1_000, 0) == ""
-    assert Streams(EngineCost(1)).gate.reason_against(1_000, 0) == ""
+
+
+def test_before_the_first_probe_is_over_there_is_room_for_one() -> None:
+    gate = Streams(EngineCost(1)).gate
+    assert gate.reason_against(0, 0) == ""
+    assert "not measured" in gate.reason_against(1, 0)
 
 
 def test_nobody_is_let_in_while_most_lag() -> None:
-    gate = Streams(EngineCost(1)).gate
+    gate = Streams(EngineCost(1, 0.001, 0.001)).gate
     assert gate.reason_against(4, 2) == ""
     assert "lag" in gate.reason_against(4, 3)
     assert gate.reason_against(1, 1) == ""
