@@ -6,6 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from app.access import AccessRules
+from app.access.usage import Usage
 from app.audio import AudioLimits, ProcessLimits
 from app.engine.base import Engine
 from app.engine.build import build_engine
@@ -121,7 +122,8 @@ def store_from(settings: Settings, observer: Observer | None = None) -> Store:
     with ExitStack() as unless_done:
         unless_done.callback(database.close)
         (migrate if settings.store.auto_migrate else check_schema)(database)
-        store = open_store(database, blobs, QueueRules(settings.jobs.max_queued, settings.jobs.max_queued_per_tenant))
+        rules = QueueRules(settings.jobs.max_queued, settings.jobs.max_queued_per_tenant)
+        store = open_store(database, blobs, rules, Usage(database).count)
         unless_done.pop_all()
     return store
 

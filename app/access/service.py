@@ -16,8 +16,8 @@ from app.access.limits import Limiter
 from app.access.shares import Shares
 from app.access.tokens import Tokens
 from app.access.types import ApiKey, Identity
-from app.access.usage import Usage
-from app.errors import KeyInvalid, LimitReached
+from app.access.usage import Usage, minutes_spent
+from app.errors import KeyInvalid
 from app.store import Database
 
 _MOST_KNOWN = 10_000
@@ -97,8 +97,7 @@ class Access:
     def _check_used(self, who: Identity, used_s: float, *, over: bool = False) -> None:
         most_s = who.limits.audio_minutes_per_day * 60.0
         if most_s and (used_s > most_s if over else used_s >= most_s):
-            minutes = who.limits.audio_minutes_per_day
-            raise no_minutes(f"this key may hand in {minutes} minutes of sound a day (UTC)")
+            raise minutes_spent(who.limits.audio_minutes_per_day)
 
     async def _by_token(self, parts: secret.Shown, path: str) -> Identity:
         found = await asyncio.to_thread(self.tokens.redeem, parts, path)
@@ -119,8 +118,3 @@ class Access:
         if len(self._known) > _MOST_KNOWN:
             self._known.popitem(last=False)
         return key
-
-
-def no_minutes(message: str) -> LimitReached:
-    """A key has no minutes of sound left until the next day."""
-    return LimitReached(message, retry_after_s=int(86_400 - time.time() % 86_400) + 1)

@@ -14,11 +14,13 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from app.core.times import SAMPLE_RATE
 from app.core.types import FloatArray
-from app.errors import AttemptsExhausted, CrosstalkError
+from app.errors import AttemptsExhausted, CrosstalkError, LimitReached
 from app.jobs import tables
 from app.jobs.deliveries import tell_state
 from app.jobs.events import add_event
+from app.jobs.meter import Meter, unmetered
 from app.jobs.rows import job_of
 from app.jobs.speakers import dump_voice
 from app.jobs.transcripts import add_revision
@@ -67,8 +69,9 @@ class Outcome:
 class Claims:
     """What workers do to jobs."""
 
-    def __init__(self, database: Database, rules: ClaimRules) -> None:
+    def __init__(self, database: Database, rules: ClaimRules, meter: Meter = unmetered) -> None:
         self._database = database
+        self._meter = meter
         self.rules = rules
 
     def claim_next(self, owner: str, *, short_only: bool = False) -> Claim | None:
@@ -191,6 +194,21 @@ class Claims:
             for segment in segments:
                 add_event(connection, claim.job.id, "segment", segment, now, f"segment:{segment['id']}")
             add_event(connection, claim.job.id, "progress", progress_data(progress), now)
+
+    def count(self, claim: Claim, samples: int) -> LimitReached | None:
+        """So much of a job is decoded by now: count what is not counted yet. Raises ClaimLost.
+
+        Given back is the error to raise where its key may hand in no more today; it is counted all the same.
+        """
+        with self._database.write() as connection:
+            known = sa.select(sa.func.coalesce(_T.c.counted, 0)).where(*_mine(claim)).with_for_update()
+            counted = connection.execute(known).scalar()
+            if counted is None:
+                raise ClaimLost(claim.job.id)
+            if samples <= counted:
+                return None
+            connection.execute(sa.update(_T).where(*_mine(claim)).values(counted=samples))
+            return self._meter(connection, claim.job.key_id, (samples - counted) / SAMPLE_RATE)
 
     def succeed(self, claim: Claim, outcome: Outcome) -> None:
         """The end that everybody wants: transcript, voices, webhook, state, in one transaction. Raises ClaimLost.

@@ -48,6 +48,8 @@ def job_of(row: sa.RowMapping) -> Job:
         warnings=tuple(json.loads(row["warnings"])),
         revision=row["revision"],
         trace=row["trace"] or "",
+        key_id=row["key_id"] or "",
+        counted=row["counted"] or 0,
     )
 
 

@@ -3,6 +3,7 @@
 | what happens                                          | what becomes of the job                              |
 |-------------------------------------------------------|------------------------------------------------------|
 | damaged sound, a wrong option, sound that is missing  | fails, with the error's code                         |
+| the key has no minutes left for more sound than known | fails with `limit_reached`                           |
 | the models fail or hang, the disk is full             | queued again, later each time; fails after some runs |
 | the database is lost                                  | waits for it, goes on                                |
 | the worker stops                                      | handed over at the next window boundary              |
@@ -34,6 +35,7 @@ from app.errors import (
     CrosstalkError,
     EngineClosed,
     InputError,
+    LimitReached,
     OptionInvalid,
     SpeakerNotFound,
     StoreUnavailable,
@@ -42,6 +44,7 @@ from app.formats import transcript_json
 from app.jobs.claims import Claim, ClaimLost, Claims, Outcome, failure_of
 from app.jobs.engine import JobCtx, StopReason
 from app.jobs.gate import GatedEngine
+from app.jobs.minutes import Minutes
 from app.jobs.naming import names_of
 from app.jobs.patience import patiently
 from app.jobs.progress import Tracker
@@ -54,13 +57,13 @@ from app.recordings import Workplace, follow
 from app.session import Final, Finished, Progress, SessionOptions
 
 _log = logging.getLogger(__name__)
-_HOPELESS = (InputError, BlobMissing, SpeakerNotFound)
+_HOPELESS = (InputError, BlobMissing, SpeakerNotFound, LimitReached)
 _POLL_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class RunRules:
-    """window_timeout_s: of one window in the engine; drain_s: for the windows in flight when the worker stops;
+    """window_timeout_s: without any answer of the engine; drain_s: for the windows in flight when the worker stops;
     report_s: how often progress is told; retry_s: pause before the second run, doubled for each further one;
     likeness: least cosine of a known voice."""
 
@@ -156,6 +159,7 @@ class _Run:
         self._gate = GatedEngine(place.engine, rules.window_timeout_s)
         self._logs: list[SqlResultLog] = []
         self._tracker = Tracker(ctx.claim.job.progress.total, 1, time.monotonic)
+        self._minutes = Minutes(claims, ctx.claim)
         self._changed = asyncio.Event()
         self._reporting = asyncio.Lock()
 
@@ -213,15 +217,17 @@ class _Run:
 
     async def _part(self, path: Path, options: SessionOptions, part: int, channel: int | None) -> TranscriptView:
         self._tracker.begin_part(part)
+        self._minutes.begin_part()
         engine = await self._replay(part)
         place = replace(self._place, engine=engine)
         try:
-            async for update in follow(place, path, options, channel):
+            async for update in follow(place, path, options, channel, self._minutes.heard):
                 if isinstance(update, Progress):
                     self._tracker.passed(update)
                 elif isinstance(update, Final):
                     self._tracker.finished(update.segment)
                 else:
+                    await self._minutes.settle()
                     await self._report()
                     return update.view
                 self._changed.set()

@@ -12,12 +12,14 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from app.context import current_trace
+from app.core.times import SAMPLE_RATE
 from app.errors import IdempotencyConflict, JobNotFound, JobStateInvalid, LimitReached, QueueFull
 from app.jobs import tables
 from app.jobs.blobs import Blobs
 from app.jobs.deliveries import Deliveries, tell_state
 from app.jobs.events import Events, add_event
 from app.jobs.fairness import flow_of, next_tag, size_of
+from app.jobs.meter import Meter, unmetered
 from app.jobs.room import QueueRoom, QueueRules
 from app.jobs.rows import job_of, new_id, read_cursor, write_cursor
 from app.jobs.speakers import KnownSpeakers
@@ -42,11 +44,12 @@ class Store:
     deliveries: Deliveries
     speakers: KnownSpeakers
     uploads: Uploads
+    meter: Meter
 
 
-def open_store(database: Database, blobs: Blobs, rules: QueueRules | None = None) -> Store:
+def open_store(database: Database, blobs: Blobs, rules: QueueRules | None = None, meter: Meter = unmetered) -> Store:
     """The store over a migrated database and a blob store. rules: how many recordings may wait, None = any number"""
-    jobs = JobStore(database, blobs, rules or QueueRules())
+    jobs = JobStore(database, blobs, rules or QueueRules(), meter)
     return Store(
         database,
         blobs,
@@ -56,13 +59,15 @@ def open_store(database: Database, blobs: Blobs, rules: QueueRules | None = None
         Deliveries(database),
         KnownSpeakers(database),
         Uploads(database, blobs, jobs.empty_trash),
+        meter,
     )
 
 
 class JobStore:
     """Jobs of all tenants."""
 
-    def __init__(self, database: Database, blobs: Blobs, rules: QueueRules) -> None:
+    def __init__(self, database: Database, blobs: Blobs, rules: QueueRules, meter: Meter) -> None:
+        self._meter = meter
         self._database = database
         self._blobs = blobs
         self._room = QueueRoom(database, rules)
@@ -88,7 +93,8 @@ class JobStore:
         """Queue a recording; (job, True), or (the earlier job, False) for a key that was used for the same request.
 
         The blob is the job's from here on; of a request that was known already or is refused, it is removed.
-        Raises IdempotencyConflict when the key was used for another file or other options, QueueFull, QueueShareFull.
+        Raises IdempotencyConflict when the key was used for another file or other options, QueueFull, QueueShareFull,
+        LimitReached when what is counted at once is more than the key may hand in today.
         """
         try:
             return self._create(new)
@@ -129,6 +135,8 @@ class JobStore:
                 "fence": 0,
                 "cancel_requested": False,
                 "trace": current_trace() or None,
+                "key_id": new.key_id or None,
+                "counted": new.counted,
                 "warnings": "[]",
                 "revision": 0,
                 "last_event": 0,
@@ -136,6 +144,7 @@ class JobStore:
             made = self._database.insert_or_ignore(connection, _T, values) == 1
             if made:
                 self._room.check(connection, new.tenant, coming=0)
+                self._count(connection, new)
                 add_event(connection, job_id, "state", {"state": JobState.QUEUED}, now)
                 where = _T.c.id == job_id
             else:
@@ -149,17 +158,18 @@ class JobStore:
                 )
         return job_of(row), made
 
+    def _count(self, connection: sa.Connection, new: NewJob) -> None:
+        """With the job or not at all, so that many at once cannot take more than there is."""
+        if not new.key_id or not new.counted:
+            return
+        error = self._meter(connection, new.key_id, new.counted / SAMPLE_RATE)
+        if error is not None:
+            raise error
+
     def get(self, job_id: str, tenant: str | None = None) -> Job:
         """Raises JobNotFound."""
         with self._database.read() as connection:
             return job_of(_row(connection, job_id, tenant))
-
-    def by_key(self, tenant: str, idempotency_key: str) -> Job | None:
-        """The job that a key was used for, so that a repeated upload can be refused or answered before its body."""
-        with self._database.read() as connection:
-            found = sa.and_(_T.c.tenant == tenant, _T.c.idempotency_key == idempotency_key)
-            row = connection.execute(sa.select(_T).where(found)).mappings().one_or_none()
-            return None if row is None else job_of(row)
 
     def list(self, query: JobQuery) -> JobPage:
         """A page, newest first. Raises OptionInvalid for a cursor that is none."""

@@ -56,6 +56,9 @@ job = sa.Table(
     sa.Column("owner", sa.Text),
     sa.Column("lease_until", sa.Double),
     sa.Column("cancel_requested", sa.Boolean, nullable=False),
+    # Whose minutes it costs, null = nobody's; samples of it that are counted already.
+    sa.Column("key_id", sa.Text),
+    sa.Column("counted", sa.BigInteger),
     # W3C's traceparent of the request that queued it; null = not traced.
     sa.Column("trace", sa.Text),
     sa.Column("error_code", sa.Text),

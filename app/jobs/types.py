@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -116,6 +116,8 @@ class NewJob:
 
     duration: samples, as far as the container tells; None = not known (counts as long)
     idempotency_key: the same key and the same content give the same job
+    key_id: the API key whose minutes it costs, '' = nobody's; counted: samples of it to be counted at once; the rest is
+    as it is decoded
     """
 
     blob: Blob
@@ -126,6 +128,8 @@ class NewJob:
     tenant: str = ""
     duration: int | None = None
     idempotency_key: str | None = None
+    key_id: str = ""
+    counted: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +162,7 @@ class Job:
     blob: None once the sound is deleted (retention); revision: of the transcript, 0 = there is none yet
     attempts: runs that ended without an end (crash, engine fault); fence: counts the claims
     trace: of the request that queued it (`app.observers.Span.trace`)
+    key_id: whose minutes it costs, '' = nobody's; counted: samples that were counted so far
     """
 
     id: str
@@ -182,16 +187,13 @@ class Job:
     warnings: tuple[str, ...]
     revision: int
     trace: str = ""
+    key_id: str = ""
+    counted: int = 0
 
     @property
     def etag(self) -> str:
         """For If-Match on edits: changes with every revision of the transcript."""
         return f'"{self.id}-{self.revision}"'
-
-    def with_state(self, state: JobState) -> Job:
-        """The job after a legal move. Raises JobStateInvalid."""
-        check_move(self.id, self.state, state)
-        return replace(self, state=state)
 
 
 @dataclass(frozen=True, slots=True)

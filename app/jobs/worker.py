@@ -47,7 +47,7 @@ class Worker:
     """Started and closed on the event loop that the engine belongs to."""
 
     def __init__(self, store: Store, place: Workplace, rules: WorkerRules, observer: Observer | None = None) -> None:
-        claims = Claims(store.database, rules.claims)
+        claims = Claims(store.database, rules.claims, store.meter)
         self._observer = observer or Unobserved()
         self._store = store
         self._rules = rules

@@ -88,12 +88,16 @@ def files() -> int:
     return len(os.listdir("/proc/self/fd"))
 
 
+SLOW = [pytest.mark.slow, pytest.mark.timeout(3 * 3600)]
+
+
 @pytest.mark.parametrize(
-    "count", [1, pytest.param(45, marks=[pytest.mark.slow, pytest.mark.timeout(3 * 3600)])], ids=["few", "many"]
+    ("count", "seed"),
+    [(1, 1), *(pytest.param(19, seed, marks=SLOW, id=f"many-{seed}") for seed in (2, 3))],
 )
-def test_damaged_files(media, fuzz, count):
+def test_damaged_files(media, fuzz, count, seed):
     """So many of each kind; where it is one, of every third kind."""
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(seed)
     every = 3 if count == 1 else 1
     whole = {kind.name: written(media, kind) for kind in KINDS[::every]}
 
@@ -110,13 +114,12 @@ def test_damaged_files(media, fuzz, count):
             fuzz.look(f"{name} {number}", lambda name=name: read(headed(name, rng)))
         if not number:
             fuzz.begin()
-    assert fuzz.count["mutants"] >= (15 if count == 1 else 2_000)
+        print(number, dict(fuzz.count), flush=True)  # noqa: T201
+    assert fuzz.count["mutants"] >= (15 if count == 1 else 1_000)
     assert fuzz.count["decoded"]
 
 
-@pytest.mark.parametrize(
-    "count", [2, pytest.param(150, marks=[pytest.mark.slow, pytest.mark.timeout(3600)])], ids=["few", "many"]
-)
+@pytest.mark.parametrize("count", [2, pytest.param(150, marks=SLOW, id="many")])
 def test_damaged_streams(media, fuzz, count):
     """As browsers send them: WebM and Ogg in pieces."""
     rng = np.random.default_rng(2)

@@ -11,7 +11,6 @@ from urllib.parse import quote
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.responses import JSONResponse, Response, StreamingResponse
 
-from app.core.times import to_seconds
 from app.errors import JobNotFound, JobStateInvalid, OptionInvalid, RevisionConflict
 from app.formats import FORMATS, docx
 from app.jobs.retention import delete_job
@@ -54,10 +53,9 @@ async def create_recording(
         await asyncio.to_thread(services.store.jobs.check_room, who.tenant, idempotency_key)
     async with receive_any_form(request, services.upload_limits, services.upload_dir) as form:
         place, left_s = services.workplace, await access.left_s(who)
-        serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant, left_s)
+        serving = upload.Serving(place.engine.spec.decoder, services.webhooks, who.tenant, who.key_id, left_s)
         job, made = await asyncio.to_thread(upload.queue, services.store, place.limits, form, serving, idempotency_key)
     if made:
-        await access.charge_all(who, to_seconds(job.progress.total or 0))
         services.job_engine.nudge()
     body = schemas.recording_body(job, await asyncio.to_thread(services.store.jobs.position, job))
     headers = {"Location": f"/v1/recordings/{job.id}", "ETag": job.etag}

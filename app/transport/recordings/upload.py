@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from app.access.service import no_minutes
+from app.access.usage import no_minutes
 from app.audio import AudioLimits, Recording, open_recording
 from app.core.times import SAMPLE_RATE
 from app.errors import BlobMissing, InputError, OptionInvalid, UploadNotFound, UploadUsed
@@ -46,24 +46,26 @@ _LISTS = ("hotwords", "known_speakers", "events")
 
 @dataclass(frozen=True, slots=True)
 class Serving:
-    """What this server offers to whom: its decoder, the webhooks that it sends, the tenant who asks; left_s: how much
-    sound that may be, None = any."""
+    """What this server offers to whom: its decoder, the webhooks that it sends, the tenant and the API key who ask
+    ('' = none); left_s: how much sound that may be, None = any."""
 
     decoder: str
     webhooks: WebhookRules
     tenant: str = ""
+    key_id: str = ""
     left_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What is asked for, checked. key: the same key and the same content give the same recording; left_s: seconds of
-    sound that it may have, None = any."""
+    """What is asked for, checked. key: the same key and the same content give the same recording; key_id: the API key;
+    left_s: seconds of sound that it may have, None = any."""
 
     options: JobOptions
     priority: int
     tenant: str
     key: str | None
+    key_id: str = ""
     left_s: float | None = None
 
 
@@ -128,6 +130,9 @@ def _queue_file(store: Store, limits: AudioLimits, file: Path, name: str, wanted
         duration=None if duration_s is None else round(duration_s * SAMPLE_RATE),
         idempotency_key=wanted.key,
         tenant=wanted.tenant,
+        key_id=wanted.key_id,
+        # Of other keys it is counted as it is decoded, when its turn has come.
+        counted=0 if wanted.left_s is None or duration_s is None else round(duration_s * SAMPLE_RATE),
     )
     return store.jobs.create(new)
 
@@ -152,7 +157,8 @@ def _wanted(
         check_webhook(options.webhook, serving.webhooks)
     if options.known_speakers:
         store.speakers.voices(serving.tenant, options.known_speakers)
-    return Wanted(options, DEFAULT_PRIORITY if priority is None else priority, serving.tenant, key, serving.left_s)
+    chosen = DEFAULT_PRIORITY if priority is None else priority
+    return Wanted(options, chosen, serving.tenant, key, serving.key_id, serving.left_s)
 
 
 def file_name(given: str) -> str:

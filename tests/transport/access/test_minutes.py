@@ -12,12 +12,13 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 
 from app.access import Access, AccessRules, KeyLimits, NewKey, Scope
+from app.jobs.types import NewJob
 from app.store import open_database
-from app.wiring import store_url
+from app.wiring import store_from, store_url
 from tests.engine.fake_worker import fake_engine
 from tests.transport.access.test_routes import bearer, keyed
 from tests.transport.live.talk import START
-from tests.transport.server import serving, wav
+from tests.transport.server import serving, wait_until, wav
 
 SECOND = bytes(32_000)
 
@@ -55,6 +56,29 @@ def test_a_recording_that_says_nothing_is_measured(server):
         assert made.status_code == 202
         assert access.usage.today_s(key_id) == pytest.approx(40, abs=0.1)
         assert http.post("/v1/recordings", files={"file": ("m.wav", silence(30, stated_s=None))}).status_code == 429
+
+
+def test_a_key_without_a_limit_is_counted_as_it_is_transcribed(server):
+    url, access, _, _ = server
+    text, key = access.keys.create(NewKey("any", "", frozenset(Scope)))
+    with httpx2.Client(base_url=url, headers=bearer(text), timeout=60) as http:
+        made = http.post("/v1/recordings", files={"file": ("m.wav", silence(40, stated_s=None))}).json()
+        wait_until(lambda: http.get(f"/v1/recordings/{made['id']}").json()["state"] == "succeeded", 60)
+    assert access.usage.today_s(key.id) == pytest.approx(40, abs=0.1)
+
+
+def test_a_recording_that_turns_out_longer_than_was_counted_stops(server, tmp_path):
+    url, access, headers, key_id = server
+    store = store_from(keyed(tmp_path))
+    blob = store.blobs.put_stream([silence(300, stated_s=None)], 1 << 30)
+    job, _ = store.jobs.create(NewJob(blob, "m.wav", key_id=key_id, counted=10 * 16_000))
+    with httpx2.Client(base_url=url, headers=headers, timeout=60) as http:
+        wait_until(lambda: http.get(f"/v1/recordings/{job.id}").json()["state"] == "failed", 60)
+        failed = http.get(f"/v1/recordings/{job.id}").json()
+    store.database.close()
+    assert failed["failure"]["code"] == "limit_reached"
+    assert "minutes of sound a day" in failed["failure"]["message"]
+    assert 60 < access.usage.today_s(key_id) <= 120
 
 
 def test_a_transcription_stops_where_the_minutes_do(server):
