@@ -79,7 +79,7 @@ WORKDIR /home/crosstalk
 EXPOSE 8000
 # Alive, not ready: /readyz says whether work may be sent. A first start fetches the weights, which takes minutes.
 HEALTHCHECK --interval=10s --timeout=10s --start-period=5m --start-interval=2s --retries=3 \
-    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen('http://127.0.0.1:' + os.environ['CROSSTALK_SERVER__PORT'] + '/healthz', timeout=5)"]
+    CMD ["python", "-c", "import os, ssl, urllib.request as r; tls = 'CROSSTALK_SERVER__TLS_CERTFILE' in os.environ; r.urlopen(f\"http{'s' * tls}://127.0.0.1:{os.environ['CROSSTALK_SERVER__PORT']}/healthz\", timeout=5, context=ssl._create_unverified_context() if tls else None)"]
 STOPSIGNAL SIGTERM
 
 FROM base AS fetched

@@ -1,5 +1,5 @@
-"""THE driver: sound in, transcript out. Used by the command line, REST and the benchmark; live captions will use it
-too.
+"""The driver of recordings: sound in, transcript out. Used by the command line, REST, jobs and the benchmark; that of
+live captions is app/live/session.py, over the same blocks.
 
     frames -> spool + windows -> engine.diarize -> speakers -> timeline -> turns -> plan -> engine.decode -> stitch ->
     segments

@@ -18,6 +18,9 @@ from app.observe import set_up_logging
 from app.settings import Settings, load_settings
 
 _log = logging.getLogger(__name__)
+_KEEP_ALIVE_S = 75
+"""Longer than balancers keep an idle connection (nginx: 60 s), so that none sends a request into one that is just being
+closed: a POST may not be repeated."""
 
 Host = Annotated[str | None, typer.Option(help="Address to listen on; 127.0.0.1 unless set.")]
 Port = Annotated[
@@ -102,6 +105,7 @@ async def serve_engine(settings: Settings, engine: Engine, listener: socket.sock
             access_log=False,  # app/transport/observed.py writes one that holds no query and no secret
             lifespan="on",
             timeout_graceful_shutdown=settings.server.shutdown_timeout_s,
+            timeout_keep_alive=_KEEP_ALIVE_S,
             **socket_options(settings.live.max_message_bytes),
             ssl_certfile=certfile,
             ssl_keyfile=keyfile,

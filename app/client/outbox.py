@@ -35,11 +35,6 @@ class Outbox:
         self._unsent: deque[Control] = deque()
         self._unanswered: list[Control] = []
 
-    @property
-    def unanswered(self) -> int:
-        """Controls without an answer."""
-        return len(self._unanswered)
-
     def add_control(self, key: tuple[str, str], message: dict[str, object]) -> None:
         """Put a control behind the sound given so far."""
         control = Control(self.sound.end, key, json.dumps(message, ensure_ascii=False))

@@ -8,7 +8,7 @@ that the same local speaker has nearest in time; two people who are active at on
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,8 +89,17 @@ class Names:
         return max(0, (sample - self._grid.offset + self._grid.step // 2) // self._grid.step)
 
 
-def label(local: LocalDiarization, names: Names, grid: FrameGrid, num_speakers: int) -> Labelled:
-    """The window's activity by meeting speaker: values (frames, num_speakers)."""
+def label(
+    local: LocalDiarization,
+    names: Names,
+    grid: FrameGrid,
+    num_speakers: int,
+    begun: Mapping[int, int] | None = None,
+) -> Labelled:
+    """The window's activity by meeting speaker: values (frames, num_speakers).
+
+    begun: local speakers whose voice is not known yet, with the sample from which each has been speaking.
+    """
     active = local.activity >= ACTIVE
     alone = active & (active.sum(axis=1, keepdims=True) == 1)
     heard = names.within(local.start, len(active))
@@ -104,7 +113,32 @@ def label(local: LocalDiarization, names: Names, grid: FrameGrid, num_speakers: 
             if speaker != NOBODY:
                 rows = who[:, i] == speaker
                 values[rows, speaker] = np.maximum(values[rows, speaker], local.activity[rows, i])
-    return Labelled(local.start, local.end, values)
+    unsure = None
+    if begun:
+        rows = {i: np.arange(len(active)) >= sample // grid.step - first for i, sample in begun.items()}
+        unsure = _unsure(who, active, rows, num_speakers)
+    return Labelled(local.start, local.end, values, unsure)
+
+
+def unheard(local: LocalDiarization, names: Names) -> list[int]:
+    """Local speakers of whom no clean speech was recognised: they only spoke while somebody else did, or too little."""
+    active = local.activity >= ACTIVE
+    alone = active & (active.sum(axis=1, keepdims=True) == 1)
+    heard = names.within(local.start, len(active)) != NOBODY
+    return [i for i in range(active.shape[1]) if active[:, i].any() and not (alone[:, i] & heard).any()]
+
+
+def _unsure(who: IntArray, active: BoolArray, rows: Mapping[int, BoolArray], num_speakers: int) -> BoolArray:
+    """(frames, num_speakers): whom somebody unknown who speaks there, in `rows` of the local speaker, may be: anybody
+    but those who are known to speak at that moment."""
+    somebody = np.zeros(len(active), dtype=np.bool_)
+    besides = np.zeros((len(active), num_speakers), dtype=np.bool_)
+    for i in range(active.shape[1]):
+        guessed = active[:, i] & rows[i] if i in rows else np.zeros(len(active), dtype=np.bool_)
+        somebody |= guessed
+        known = np.flatnonzero(active[:, i] & ~guessed & (who[:, i] != NOBODY))
+        besides[known, who[known, i]] = True
+    return somebody[:, None] & ~besides
 
 
 def still_active_from(local: LocalDiarization, local_speaker: int, grid: FrameGrid) -> int | None:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.block import StreamClosed
-from app.core.labelling import Names, label, longest_first, similarity, still_active_from
+from app.core.labelling import NOBODY, Names, label, longest_first, similarity, still_active_from, unheard
 from app.core.state import BadState, State, array_in, array_out
 from app.core.types import FloatArray, FrameGrid, Labelled, LocalDiarization, SpeakerCount, VoiceRun
 
@@ -85,20 +85,32 @@ class SpeakerTracker:
     def push(self, item: LocalDiarization) -> list[Labelled]:
         self._check_open()
         self.heard = []
-        self.undecided = None
+        begun: dict[int, int] = {}
+        guessed: list[VoiceRun] = []
         slots: dict[int, int] = {}
         for i in longest_first(item.runs):
             run = item.runs[i]
-            if not self._knows(run):
-                self._wait_for(run, item)
+            waits = self._waits(run, item)
             speaker = self._recognise(run, slots)
-            slots.setdefault(run.local_speaker, speaker)
+            if waits is not None:
+                begun[run.local_speaker] = waits
+                guessed += [run] if self._rules.repeat > 1 else []
+            # Also a guess: somebody who comes back after long sounds more alike with every window.
             self._profiles[speaker].add(run, self._rules.profile_samples, self._rules.repeat)
+            slots.setdefault(run.local_speaker, speaker)
             self._names.add(run, speaker)
             self.heard.append((run, speaker))
+        for local in unheard(item, self._names):
+            since = still_active_from(item, local, self._grid)
+            if since is not None and self._several():
+                begun[local] = since
+        self.undecided = min(begun.values(), default=None)
+        labelled = label(item, self._names, self._grid, len(self._profiles), begun)
+        for run in guessed:  # the next window hears it again, and more of it
+            self._names.add(run, NOBODY)
         if self._rules.memory_samples is not None:
             self._names.forget(item.end - self._rules.memory_samples)
-        return [label(item, self._names, self._grid, len(self._profiles))]
+        return [labelled]
 
     def voice(self, speaker: int) -> FloatArray:
         """(dim,) float32: how a speaker sounds, as a sum of voice vectors."""
@@ -136,10 +148,14 @@ class SpeakerTracker:
         long_enough = run.end - run.start >= self._rules.min_run_samples
         return long_enough or not self._may_grow() or max(voices, default=1.0) >= self._rules.threshold
 
-    def _wait_for(self, run: VoiceRun, item: LocalDiarization) -> None:
-        first = still_active_from(item, run.local_speaker, self._grid)
-        if first is not None and first <= run.start + self._grid.step:
-            self.undecided = first if self.undecided is None else min(self.undecided, first)
+    def _waits(self, run: VoiceRun, item: LocalDiarization) -> int | None:
+        """Since when a voice that is not known yet has been speaking, if it still does: more of it will tell who it
+        is."""
+        since = None if self._knows(run) else still_active_from(item, run.local_speaker, self._grid)
+        if since is None or since > run.start + self._grid.step:
+            return None
+        same = (it for it, _ in self.heard if it.local_speaker == run.local_speaker and it.start >= since)
+        return None if any(map(self._knows, same)) else since
 
     def _recognise(self, run: VoiceRun, slots: dict[int, int]) -> int:
         """The speaker of a run; `slots`: local speakers of the window that have a name already."""
@@ -160,6 +176,10 @@ class SpeakerTracker:
             for speaker, voice in enumerate(voices)
         ]
         return int(np.argmax(scores))
+
+    def _several(self) -> bool:
+        """Whether somebody who speaks beside one person may be more than one other."""
+        return self._may_grow() or sum(profile.weight > 0 for profile in self._profiles) > 2
 
     def _may_grow(self) -> bool:
         most = self._rules.max_speakers if self._most is None else min(self._most, self._rules.max_speakers)

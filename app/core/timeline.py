@@ -20,6 +20,9 @@ from app.core.types import Activity, FloatArray, FrameGrid, Labelled
 EDGE_WEIGHT = 0.1
 """Weight of the outermost frames of a window, rising linearly to 1 over the first and last `edge` frames."""
 
+UNSURE_WEIGHT = 0.02
+"""What a guess at who speaks counts, beside a window that knows."""
+
 
 class Timeline:
     """Averages overlapping labelled windows. Memory: the frames of about one window."""
@@ -123,9 +126,15 @@ class Timeline:
             weight[: frames // 2] = 1.0  # nothing came before the meeting: its first frames are no worse than others
         if offset < 0:  # its first frames were given out already
             weight, values, offset = weight[-offset:], values[-offset:], 0
-        columns = speakers if self._right is not None else None
-        self._weight[offset : offset + len(weight), :columns] += weight[:, None]
-        self._sum[offset : offset + len(weight), :speakers] += weight[:, None] * values
+        if self._right is None:
+            self._weight[offset : offset + len(weight)] += weight[:, None]
+            self._sum[offset : offset + len(weight), :speakers] += weight[:, None] * values
+            return
+        says = np.repeat(weight[:, None], speakers, axis=1)
+        if item.unsure is not None:
+            says[item.unsure[frames - len(weight) : frames]] *= UNSURE_WEIGHT
+        self._weight[offset : offset + len(weight), :speakers] += says
+        self._sum[offset : offset + len(weight), :speakers] += says * values
 
     def _grow(self, frames: int, speakers: int) -> None:
         rows = max(0, frames - len(self._weight))

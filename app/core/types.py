@@ -115,11 +115,15 @@ class LocalDiarization:
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """A window's activity with meeting speakers: values (frames, speakers) float32 in [0, 1]."""
+    """A window's activity with meeting speakers: values (frames, speakers) float32 in [0, 1].
+
+    unsure: (frames, speakers) where it is not known yet who speaks, so that the values are a guess; None = nowhere
+    """
 
     start: int
     end: int
     values: FloatArray
+    unsure: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True)

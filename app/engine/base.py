@@ -16,7 +16,7 @@ from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization,
 
 
 class Engine(Protocol):
-    """Kinds: `local` (in this process), `replay` (answers from a log)."""
+    """Kinds: `local` (in this process), `http` (inference workers), `replay` (answers from a log)."""
 
     @property
     def spec(self) -> EngineSpec:

@@ -35,6 +35,8 @@ _LOG = logging.getLogger(__name__)
 
 BRIEF_S = 0.1
 """How long a batch may take that others, more urgent, may come upon."""
+_PASSED_OVER_S = 1.0
+"""The same for one that was passed over for so long that it goes first: the next comes only after as long again."""
 _NEWEST = 0.3
 """Weight of the last batch in what a request takes."""
 
@@ -185,7 +187,7 @@ class MicroBatcher(Generic[Req, Res]):
 
     def take(self, head: Item | None = None) -> list[Item]:
         """Remove and return the next batch, or that of `head`. Needs what `first` needs."""
-        batch = self._batch(head or self._head())
+        batch = self._batch(self._head()) if head is None else self._batch(head, _PASSED_OVER_S)
         for item in batch:
             self._items.remove(item)
         return batch
@@ -222,10 +224,10 @@ class MicroBatcher(Generic[Req, Res]):
         """The oldest of the most urgent requests."""
         return min(self._items, key=_place)
 
-    def _batch(self, head: Item) -> list[Item]:
+    def _batch(self, head: Item, brief_s: float = BRIEF_S) -> list[Item]:
         """`head` and those that may share its batch, oldest first."""
         batch: list[Item] = []
-        most = self._most(head)
+        most = self._most(head, brief_s)
         for item in self._items:
             if (item.group, item.urgency) == (head.group, head.urgency):
                 batch.append(item)
@@ -233,12 +235,12 @@ class MicroBatcher(Generic[Req, Res]):
                     break
         return batch
 
-    def _most(self, head: Item) -> int:
+    def _most(self, head: Item, brief_s: float = BRIEF_S) -> int:
         """How many may share the batch of `head`."""
-        if not self._device.expects(head.urgency):
+        each_s = self._each_s.get(head.urgency, brief_s)
+        if each_s <= 0 or not self._device.expects(head.urgency):
             return self._rules.max_batch
-        each_s = self._each_s.get(head.urgency, BRIEF_S)
-        return max(1, min(self._rules.max_batch, int(BRIEF_S / each_s))) if each_s > 0 else self._rules.max_batch
+        return max(1, min(self._rules.max_batch, int(brief_s / each_s)))
 
     def _learn(self, urgency: int, each_s: float) -> None:
         """What a request of this urgency took."""

@@ -222,7 +222,7 @@ class HttpEngine:
             if self._closed.done():
                 raise EngineClosed("the engine was closed before the answer came")
             raise _Lost(worker.reason)
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             if isinstance(error, (httpx2.ReadTimeout, httpx2.PoolTimeout)):
                 raise _Lost(f"no answer within {self._rules.call_timeout_s:g} s") from error
             self._pool.unreachable(worker, f"{type(error).__name__} {error}".strip())

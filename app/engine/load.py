@@ -32,6 +32,11 @@ class EngineCost:
     diarize: float = 0.0
     decode: float = 0.0
 
+    @property
+    def known(self) -> bool:
+        """Whether anything was measured."""
+        return self.diarize > 0 or self.decode > 0
+
 
 @runtime_checkable
 class HasCost(Protocol):

@@ -213,7 +213,7 @@ class WorkerPool:
             worker.silences += 1
             if worker.silences >= SILENCES_UNTIL_DOWN or worker.state != "up":
                 worker.turn("down", f"it is silent for {worker.silences} times {self._rules.check_timeout_s:g} s")
-        except httpx2.TransportError as error:
+        except httpx2.RequestError as error:
             worker.turn("down", f"{type(error).__name__}: {error}")
         else:
             self._heard(worker, about)

@@ -21,8 +21,8 @@ from sqlalchemy.engine import make_url
 
 from app.errors import StoreError, StoreUnavailable
 from app.jobs import tables
-from app.jobs.claims import ClaimLost, Claims
-from app.jobs.engine import Handler, JobCtx, StopReason
+from app.jobs.claims import Claims
+from app.jobs.engine import Handler, StopReason
 from app.jobs.fairness import BAND
 from app.jobs.heartbeat import Heartbeat
 from app.store import Database
@@ -56,6 +56,7 @@ class DbosEngine:
         self._known: set[str] = set()
         self._threads: list[threading.Thread] = []
         self._client: DBOSClient | None = None
+        self._opening = threading.Lock()
 
     def start(self, handler: Handler, slots: int) -> None:
         """See JobEngine."""
@@ -128,19 +129,8 @@ class DbosEngine:
         if self._stopping.is_set():
             return  # our row is still queued, under this ticket; `_feed` of a worker that goes on gives it out anew
         claim = self._claims.claim_ticket(ticket)
-        if claim is None:
-            return
-        ctx = JobCtx(claim)
-        self._heartbeat.add(ctx)
-        if self._stopping.is_set():
-            ctx.stop.set(StopReason.DRAIN)
-        try:
-            handler(ctx)
-        except ClaimLost:
-            about = {"job_id": claim.job.id}
-            _log.warning("recording %s is another worker's by now, or deleted", claim.job.id, extra=about)
-        finally:
-            self._heartbeat.remove(ctx)
+        if claim is not None:
+            self._heartbeat.keep(claim, handler, self._stopping.is_set)
 
     def _feed(self) -> None:
         """Give dbos the tickets of waiting jobs; one that it knows is not taken twice."""
@@ -207,14 +197,18 @@ class DbosEngine:
             self._wake.clear()
 
     def _open_client(self) -> DBOSClient:
-        if self._client is None:
-            self._client = DBOSClient(
-                system_database_url=self._url,
-                serializer=DBOSPortableJSON,
-                application_name=_NAME,
-                retry_connection_errors=False,
-            )
-        return self._client
+        with self._opening:  # by several threads, and whoever deletes a recording
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
+
+    def _new_client(self) -> DBOSClient:
+        return DBOSClient(
+            system_database_url=self._url,
+            serializer=DBOSPortableJSON,
+            application_name=_NAME,
+            retry_connection_errors=False,
+        )
 
 
 def dbos_url(store_url: str) -> str:

@@ -1,5 +1,8 @@
 """The shared engine as one job sees it: a deadline for every window, patience under load, and a gate that can be shut.
 
+Many windows of a job wait at once, and live sessions go before them. So a deadline is counted from the last answer that
+the job got: an engine that answers is slow, one that does not hangs.
+
 Once the gate is shut no new window is asked, and those in flight are finished and recorded: that is the window
 boundary at which a job is handed over.
 """
@@ -20,11 +23,15 @@ _PAUSE_S = 1.0
 
 
 class GatedEngine:
-    """An Engine for one job over one that many share; closing it leaves the shared one open. One event loop only."""
+    """An Engine for one job over one that many share; closing it leaves the shared one open. One event loop only.
+
+    window_timeout_s: how long a window waits after it was asked, or after the last answer to another one.
+    """
 
     def __init__(self, inner: Engine, window_timeout_s: float) -> None:
         self._inner = inner
         self._timeout_s = window_timeout_s
+        self._deadlines: set[asyncio.Timeout] = set()
         self._in_flight = 0
         self._shut = False
         self._never = asyncio.Event()
@@ -64,12 +71,24 @@ class GatedEngine:
             await self._never.wait()
         self._in_flight += 1
         try:
-            async with asyncio.timeout(self._timeout_s):
-                return await _under_load(ask)
+            async with asyncio.timeout(self._timeout_s) as deadline:
+                self._deadlines.add(deadline)
+                try:
+                    answer = await _under_load(ask)
+                finally:
+                    self._deadlines.discard(deadline)
+            self._answered()
+            return answer
         except TimeoutError as error:
-            raise WindowTimeout(f"{what} took longer than {self._timeout_s:g} s") from error
+            raise WindowTimeout(f"{what}: the models answered nothing for {self._timeout_s:g} s") from error
         finally:
             self._in_flight -= 1
+
+    def _answered(self) -> None:
+        until_s = asyncio.get_running_loop().time() + self._timeout_s
+        for deadline in self._deadlines:
+            if not deadline.expired():
+                deadline.reschedule(until_s)
 
 
 async def _under_load(ask: Callable[[], Awaitable[_T]]) -> _T:

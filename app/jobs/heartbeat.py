@@ -8,10 +8,11 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 
 from app.errors import StoreError
-from app.jobs.claims import Claims
-from app.jobs.engine import JobCtx, StopReason
+from app.jobs.claims import Claim, ClaimLost, Claims
+from app.jobs.engine import Handler, JobCtx, StopReason
 
 _log = logging.getLogger(__name__)
 
@@ -37,16 +38,26 @@ class Heartbeat:
         if self._thread.is_alive():
             self._thread.join()
 
-    def add(self, ctx: JobCtx) -> None:
-        """Keep a job alive from now on."""
-        with self._lock:
-            self._jobs[ctx.claim.job.id] = ctx
+    def keep(self, claim: Claim, handler: Handler, stopping: Callable[[], bool]) -> None:
+        """Run a claimed job, kept alive for as long as it runs. stopping: whether the worker takes no more.
 
-    def remove(self, ctx: JobCtx) -> None:
-        """Its run is over."""
+        Raises what the handler raises, but for ClaimLost, which is told.
+        """
+        ctx = JobCtx(claim)
         with self._lock:
-            if self._jobs.get(ctx.claim.job.id) is ctx:
-                del self._jobs[ctx.claim.job.id]
+            self._jobs[claim.job.id] = ctx
+        # Looked at only now: who stops tells those that are kept alive.
+        if stopping():
+            ctx.stop.set(StopReason.DRAIN)
+        try:
+            handler(ctx)
+        except ClaimLost:
+            about = {"job_id": claim.job.id}
+            _log.warning("recording %s is another worker's by now, or deleted", claim.job.id, extra=about)
+        finally:
+            with self._lock:
+                if self._jobs.get(claim.job.id) is ctx:
+                    del self._jobs[claim.job.id]
 
     def running(self) -> tuple[JobCtx, ...]:
         """The jobs that are kept alive."""

@@ -63,7 +63,7 @@ _POLL_S = 0.02
 
 @dataclass(frozen=True, slots=True)
 class RunRules:
-    """window_timeout_s: of one window in the engine; drain_s: for the windows in flight when the worker stops;
+    """window_timeout_s: without any answer of the engine; drain_s: for the windows in flight when the worker stops;
     report_s: how often progress is told; retry_s: pause before the second run, doubled for each further one;
     likeness: least cosine of a known voice."""
 

@@ -11,8 +11,8 @@ import threading
 import time
 
 from app.errors import StoreError
-from app.jobs.claims import Claim, ClaimLost, Claims
-from app.jobs.engine import Handler, JobCtx, StopReason
+from app.jobs.claims import Claim, Claims
+from app.jobs.engine import Handler, StopReason
 from app.jobs.heartbeat import Heartbeat
 
 _log = logging.getLogger(__name__)
@@ -95,16 +95,8 @@ class SqlEngine:
             return claim
 
     def _run(self, handler: Handler, claim: Claim) -> None:
-        ctx = JobCtx(claim)
-        self._heartbeat.add(ctx)
-        if self._stopping:
-            ctx.stop.set(StopReason.DRAIN)
         try:
-            handler(ctx)
-        except ClaimLost:
-            about = {"job_id": claim.job.id}
-            _log.warning("recording %s is another worker's by now, or deleted", claim.job.id, extra=about)
+            self._heartbeat.keep(claim, handler, lambda: self._stopping)
         finally:
-            self._heartbeat.remove(ctx)
             with self._condition:
                 self._free += 1

@@ -171,13 +171,6 @@ class JobStore:
         with self._database.read() as connection:
             return job_of(_row(connection, job_id, tenant))
 
-    def by_key(self, tenant: str, idempotency_key: str) -> Job | None:
-        """The job that a key was used for, so that a repeated upload can be refused or answered before its body."""
-        with self._database.read() as connection:
-            found = sa.and_(_T.c.tenant == tenant, _T.c.idempotency_key == idempotency_key)
-            row = connection.execute(sa.select(_T).where(found)).mappings().one_or_none()
-            return None if row is None else job_of(row)
-
     def list(self, query: JobQuery) -> JobPage:
         """A page, newest first. Raises OptionInvalid for a cursor that is none."""
         limit = max(1, min(query.limit, MAX_PAGE))

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -194,11 +194,6 @@ class Job:
     def etag(self) -> str:
         """For If-Match on edits: changes with every revision of the transcript."""
         return f'"{self.id}-{self.revision}"'
-
-    def with_state(self, state: JobState) -> Job:
-        """The job after a legal move. Raises JobStateInvalid."""
-        check_move(self.id, self.state, state)
-        return replace(self, state=state)
 
 
 @dataclass(frozen=True, slots=True)

@@ -65,7 +65,7 @@ class JobsGroup(Group):
     """Pause before a failed run is tried again, in seconds; doubled each time."""
 
     window_timeout_s: PositiveFloat = 300.0
-    """Longest time for one window in the models, in seconds."""
+    """How long the models may answer nothing of a recording that waits for them, in seconds."""
 
     drain_s: PositiveFloat = 15.0
     """How long a worker that stops waits for the windows in the models, in seconds."""

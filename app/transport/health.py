@@ -1,7 +1,8 @@
 """Whether this process lives (`/healthz`) and whether it can do its work (`/readyz`).
 
 Ready means: a probe window has really passed through the engine, diarized and decoded, not long ago. A backend that is
-broken is never "ready" only because its port is open.
+broken is never "ready" only because its port is open. A server that is full can still do everything but begin live
+sessions: `/readyz?ignore=full` is for those who would send it nothing at all otherwise.
 """
 
 from __future__ import annotations
@@ -48,14 +49,14 @@ async def healthz(services: ServicesDep) -> Health:
     response_model=Ready,
     responses={503: {"model": Ready, "description": "Starting, failing its probe, or full"}},
 )
-async def readyz(services: ServicesDep, live: LiveDep) -> JSONResponse:
+async def readyz(services: ServicesDep, live: LiveDep, ignore: Literal["full"] | None = None) -> JSONResponse:
     result = await services.readiness.check()
     state: State = "ready"
     if result is None:
         state = "starting"
     elif not result.passed:
         state = "failing"
-    elif services.admission.full or live.hub.full:
+    elif live.hub.draining or (ignore is None and (services.admission.full or live.hub.full)):
         state = "full"
     body = Ready(
         status=state,

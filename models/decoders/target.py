@@ -90,8 +90,8 @@ class TargetDecoder:
     def _decode(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
         parts = [part for number, item in enumerate(inputs) for part in self._parts(number, item)]
         language = inputs[0].language
-        # Turns may be equal to each other: their identity tells them apart.
         results = self._whisper.write([part.clip for part in parts], language=language, prompt=prompt_of(inputs[0]))
+        # Turns may be equal to each other: their identity tells them apart.
         written: dict[tuple[int, int], DecoderTurnOutput] = {}
         languages: list[str | None] = [language] * len(inputs)
         for part, result in zip(parts, results, strict=True):

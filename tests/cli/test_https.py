@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import ssl
 import subprocess
+import sys
 import urllib.error
 import urllib.request
 
@@ -14,6 +16,8 @@ import pytest
 from websockets.asyncio.client import connect
 
 from tests.cli.test_process import _start
+from tests.deploy.dockerfile import read_stages
+from tests.deploy.places import ROOT
 from tests.transport.live.talk import SOUND, START, send, until, words
 
 
@@ -60,3 +64,14 @@ def test_https_and_wss_with_its_own_certificate(served, certificate):
         return words(seen)
 
     assert len(asyncio.run(talk())) > 10
+
+
+def test_the_health_check_of_the_image_follows(served, certificate):
+    check = read_stages(ROOT / "Dockerfile")["runtime"].health
+    port = served.rpartition(":")[2]
+    for tls, healthy in (({"CROSSTALK_SERVER__TLS_CERTFILE": str(certificate[0])}, True), ({}, False)):
+        environment = {"PATH": os.environ["PATH"], "CROSSTALK_SERVER__PORT": port} | tls
+        done = subprocess.run(
+            [sys.executable, *check[1:]], env=environment, capture_output=True, check=False, timeout=60
+        )
+        assert (done.returncode == 0) is healthy, done.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import os
 import pty
 import signal
@@ -132,3 +133,23 @@ def test_serve_on_a_taken_port_is_one_line(tmp_path):
     assert process.returncode == 4
     assert error.count(b"\n") == 1
     assert error.startswith(b"error: cannot listen on 127.0.0.1:")
+
+
+@pytest.mark.slow
+def test_an_idle_connection_is_kept_for_a_balancer(tmp_path):
+    """uvicorn's own 5 s are shorter than nginx keeps one: a POST would now and then meet one that is being closed."""
+    process = _start(tmp_path, "serve", "--port", "0")
+    try:
+        line = next(line for line in process.stderr if b"listening on" in line)
+        address = line.decode().split("http://")[1].split(",")[0].strip()
+        connection = http.client.HTTPConnection(address, timeout=20)
+        for pause_s in (0.0, 7.0):
+            time.sleep(pause_s)
+            connection.request("GET", "/healthz")
+            with connection.getresponse() as answer:
+                assert answer.status == 200
+                answer.read()
+        connection.close()
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=30)

@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -145,6 +146,8 @@ def wait_for(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
             with urllib.request.urlopen(url, timeout=20) as answer:
                 if answer.status == 200:
                     return
+        except urllib.error.HTTPError as refused:
+            refused.close()
         except OSError:
             pass
         assert process.poll() is None, log.read_text()

@@ -82,6 +82,32 @@ def test_what_waits_long_but_is_served_passes_nothing_over() -> None:
     run(main)
 
 
+def test_what_was_passed_over_gets_a_larger_batch_when_its_turn_comes() -> None:
+    async def main() -> None:
+        clock = Clock()
+        device = DeviceThread("test-device", patience_s=20.0, clock=clock)
+        model = Bench(device=device, max_wait_ms=0, urgency=lambda number: number % 10)
+
+        def slow(requests):
+            clock.now_s += 0.3 * len(requests)
+            return model.model(requests)
+
+        async with model as bench:
+            lane = MicroBatcher(device, slow, LaneRules("slow", max_wait_ms=0), urgency=lambda number: number % 10)
+            await lane.ask(2)
+            first = await bench.occupied(10)
+            old = [asyncio.create_task(lane.ask(number)) for number in (2, 12, 22, 32, 42)]
+            await asyncio.sleep(0)
+            clock.now_s += 20.0
+            new = await bench.queued(20)
+            bench.model.batches.clear()
+            bench.model.gate.set()
+            await asyncio.gather(first, *new, *old)
+            assert bench.model.batches == [[2, 12, 22], [20], [32], [42]]
+
+    run(main)
+
+
 class Pauser:
     """A model call that pauses `steps` times, each time once the test lets it; notes what it did."""
 

@@ -291,3 +291,23 @@ def test_a_page_that_is_no_worker_is_no_worker() -> None:
             await open_http(http_rules(url))
 
     run(main)
+
+
+def test_an_answer_that_cannot_be_unpacked_is_told_and_asked_for_again() -> None:
+    asked = []
+
+    async def garbled(_request) -> Response:
+        asked.append(1)
+        return Response(b"no gzip", headers={"Content-Encoding": "gzip"})
+
+    async def main(site: Site) -> None:
+        url = site.add_app(Starlette(routes=[Route("/v1/infer/about", garbled)]))
+        rules = http_rules(url)
+        opening = asyncio.create_task(open_http(replace(rules, start_timeout_s=60.0)))
+        await until(lambda: len(asked) >= 2)
+        opening.cancel()
+        await asyncio.gather(opening, return_exceptions=True)
+        with pytest.raises(ModelUnavailable, match="DecodingError"):
+            await open_http(replace(rules, start_timeout_s=1.0))
+
+    run(main)

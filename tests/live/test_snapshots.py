@@ -9,12 +9,18 @@ import pytest
 
 from app.core.live_commit import CommitRules
 from app.core.times import SAMPLE_RATE
+from app.core.types import Segment, Word
 from app.live.rules import LiveRules
 from app.live.snapshot import VERSION, BadSnapshot, Snapshot
 from tests.live.test_live_session import finals, live
 
 STORED = sorted((Path(__file__).parent / "snapshots").glob("version-*.json"))
 """A snapshot of each version, of the same session at the same place, as a build of that version wrote it."""
+
+
+def spoken(segments: list[Segment]) -> list[tuple[int, Word]]:
+    """Every word with its speaker."""
+    return [(segment.speaker, word) for segment in segments for word in segment.words]
 
 
 @pytest.mark.parametrize("path", STORED, ids=lambda path: path.stem)
@@ -24,7 +30,9 @@ def test_what_an_earlier_build_has_written_is_gone_on_from(path: Path) -> None:
     rules = LiveRules(commit=CommitRules(open_samples=2 * SAMPLE_RATE))  # as they were when it was written
     rest = finals(live(resume=snapshot, rules=rules))
     assert len(rest) >= 3
-    assert rest == finals(live(rules=rules))[-len(rest) :]
+    # Where the builds cut a turn that goes on may differ, and so the numbers of the segments; never what was said.
+    words = spoken(rest)
+    assert words == spoken(finals(live(rules=rules)))[-len(words) :]
 
 
 def test_every_version_that_can_be_read_is_tested() -> None:

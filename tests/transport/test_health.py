@@ -6,10 +6,12 @@ import asyncio
 import threading
 
 import httpx2
+from websockets.asyncio.client import connect
 
 from app.engine.readiness import Readiness
 from app.errors import EngineFailed
 from tests.engine.fake_worker import FakeWorker, fake_engine
+from tests.transport.live.talk import opened
 from tests.transport.server import serving, settings, wait_until
 
 
@@ -115,4 +117,21 @@ def test_a_probe_is_a_real_window(tmp_path):
     with serving(engine, settings(tmp_path)) as url:
         wait_until(lambda: httpx2.get(f"{url}/readyz").status_code == 200)
         assert worker.batches == [("diarize", 1), ("decode", 1)]
+    asyncio.run(engine.aclose())
+
+
+def test_who_is_full_can_still_be_asked_for_all_else(tmp_path):
+    """Every server may be full: a balancer that leaves out each of them would have none for a page or a transcript."""
+    engine = fake_engine()
+    with serving(engine, settings(tmp_path, live={"max_sessions": 1})) as url, httpx2.Client(base_url=url) as http:
+        wait_until(lambda: http.get("/readyz").status_code == 200)
+
+        async def beside_a_session() -> list[tuple[int, str]]:
+            async with connect(url.replace("http", "ws") + "/v1/live") as socket:
+                await opened(socket)
+                answers = [await asyncio.to_thread(http.get, path) for path in ("/readyz", "/readyz?ignore=full")]
+            return [(answer.status_code, answer.json()["status"]) for answer in answers]
+
+        assert asyncio.run(beside_a_session()) == [(503, "full"), (200, "ready")]
+        assert http.get("/readyz?ignore=everything").status_code == 422
     asyncio.run(engine.aclose())

@@ -33,7 +33,13 @@ def serving(app: FastAPI):
     config = uvicorn.Config(app, log_config=None, lifespan="on", ws="websockets-sansio", timeout_graceful_shutdown=2)
     server = uvicorn.Server(config)
     loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve([listener])))
+
+    def serve() -> None:
+        # The runner ends the loop's last work before it closes the loop: connections that are being closed.
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(server.serve([listener]))
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         while not server.started:
@@ -43,6 +49,5 @@ def serving(app: FastAPI):
     finally:
         server.should_exit = True
         thread.join(30)
-        loop.close()
         listener.close()
         assert not thread.is_alive(), "the server did not stop"

@@ -1,12 +1,13 @@
 """Whether one more live stream has room, by what the streams that are there really cost.
 
 Load of a stream = requests that a stream makes in a second (measured over half a minute) x device seconds per request
-(measured over the last batches). A stream is let in while the load with it stays under
-`max_load` of the devices; so those that are in keep their pace. Until streams have been heard for a while, what a
-stream asks for is taken from experience, and the cost from the engine's own probe. The new one is counted as one that
-talks without a rest, whatever the others do, and room is kept for some of those that are silent now: they will talk. Of
-`n` of them about `sqrt(n)` more than on average talk at the worst moments. A second sign that needs no model:
-when most sessions are told that they lag, nobody else is let in, whatever the figures say.
+(measured over the last batches). A stream is let in while the load with it stays under `max_load` of the devices; so
+those that are in keep their pace. The first is let in whatever it costs. Until streams have been heard for a while,
+what a stream asks for is taken from experience, and the cost from the engine's own probe.
+
+The new one is counted as one that talks without a rest, whatever the others do, and room is kept for some of those that
+are silent now, as they will talk: of `n` of them about `sqrt(n)` more than on average at the worst moments. A second
+sign that needs no model: when most sessions are told that they lag, nobody else is let in, whatever the figures say.
 """
 
 from __future__ import annotations
@@ -98,6 +99,8 @@ class StreamGate:
         cost, each = self._demand.cost(), self.stream_load()
         if cost is None or streams == 0:
             return ""
+        if not cost.known:
+            return "what a live session costs is not measured yet"
         talking = cost.diarize * self._rules.diarized_per_s + cost.decode * self._rules.decoded_per_s
         more = max(each, talking) + math.sqrt(streams) * max(0.0, talking - each)
         if streams * each + more <= self._rules.max_load * cost.devices:

@@ -8,7 +8,7 @@ import importlib.util
 import os
 import signal
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import httpx2
@@ -88,16 +88,23 @@ def test_both_replicas_work_on_one_recording_and_the_transcript_is_that_of_one_p
     run(main())
 
 
+async def half_way(cluster: Cluster, folder: Path, caught: Callable[[Sequence[int]], bool]):
+    """(engine, the transcript of one process, the same under way on the cluster), once both replicas work and the calls
+    that are out at each proxy are as wanted."""
+    expected = await in_process(folder / "a")
+    engine = await open_http(http_rules(*cluster.urls, token=TOKEN))
+    await until(lambda: engine.capacity == 64)
+    log = cluster.folder / "begun"
+    log.unlink(missing_ok=True)
+    under_way = asyncio.create_task(transcript(engine, folder / "b"))
+    await until(lambda: len(begun(log)) == 2 and caught(busy(engine)))
+    return engine, expected, under_way
+
+
 def test_a_killed_replica_costs_time_and_nothing_else(cluster: Cluster, tmp_path: Path) -> None:
     async def main() -> None:
         assert len(SOUND) == 60 * SAMPLE_RATE
-        expected = await in_process(tmp_path / "a")
-        engine = await open_http(http_rules(*cluster.urls, token=TOKEN))
-        await until(lambda: engine.capacity == 64)
-        log = cluster.folder / "begun"
-        log.unlink(missing_ok=True)
-        under_way = asyncio.create_task(transcript(engine, tmp_path / "b"))
-        await until(lambda: len(begun(log)) == 2 and sum(busy(engine)) > 0)
+        engine, expected, under_way = await half_way(cluster, tmp_path, lambda calls: sum(calls) > 0)
         victim = cluster.replicas()[0]
         os.kill(victim, signal.SIGKILL)
         assert await under_way == expected
@@ -150,13 +157,7 @@ def test_a_lost_machine_costs_time_and_nothing_else(cluster: Cluster, tmp_path: 
     """The last test: the second node does not come back."""
 
     async def main() -> None:
-        expected = await in_process(tmp_path / "a")
-        engine = await open_http(http_rules(*cluster.urls, token=TOKEN))
-        await until(lambda: engine.capacity == 64)
-        log = cluster.folder / "begun"
-        log.unlink(missing_ok=True)
-        under_way = asyncio.create_task(transcript(engine, tmp_path / "b"))
-        await until(lambda: len(begun(log)) == 2 and min(busy(engine)) > 0)
+        engine, expected, under_way = await half_way(cluster, tmp_path, lambda calls: min(calls) > 0)
         # Half of the replicas, and the proxy that has half of the connections.
         cluster.kill_node(1)
         assert await under_way == expected

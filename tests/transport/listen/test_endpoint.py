@@ -73,7 +73,13 @@ def listening(real=False, live=None, **options):
     server = uvicorn.Server(uvicorn.Config(app, log_config=None))
     loop = asyncio.new_event_loop()
     hub.loop = loop
-    thread = threading.Thread(target=lambda: loop.run_until_complete(server.serve([listener])))
+
+    def serve() -> None:
+        # The runner ends the loop's last work before it closes the loop: connections that are being closed.
+        with asyncio.Runner(loop_factory=lambda: loop) as runner:
+            runner.run(server.serve([listener]))
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         while not server.started:
@@ -83,7 +89,6 @@ def listening(real=False, live=None, **options):
     finally:
         server.should_exit = True
         thread.join(20)
-        loop.close()
         listener.close()
         asyncio.run(engine.aclose())
 

@@ -74,14 +74,19 @@ def test_who_is_silent_now_may_talk_later() -> None:
     assert 80 / talking * 1.3 < room(many.gate) < 80 / many.gate.stream_load()
 
 
-def test_the_first_stream_is_always_let_in_and_unmeasured_engines_let_in_all() -> None:
+def test_the_first_stream_is_always_let_in_and_engines_that_cannot_measure_let_in_all() -> None:
     assert room(Streams(EngineCost(1, 50.0, 50.0)).gate) == 1
     assert Streams(None).gate.reason_against(1_000, 0) == ""
-    assert Streams(EngineCost(1)).gate.reason_against(1_000, 0) == ""
+
+
+def test_before_the_first_probe_is_over_there_is_room_for_one() -> None:
+    gate = Streams(EngineCost(1)).gate
+    assert gate.reason_against(0, 0) == ""
+    assert "not measured" in gate.reason_against(1, 0)
 
 
 def test_nobody_is_let_in_while_most_lag() -> None:
-    gate = Streams(EngineCost(1)).gate
+    gate = Streams(EngineCost(1, 0.001, 0.001)).gate
     assert gate.reason_against(4, 2) == ""
     assert "lag" in gate.reason_against(4, 3)
     assert gate.reason_against(1, 1) == ""
