@@ -20,7 +20,7 @@ from models.decoders.sot import SotRules, answer_limit
 from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
 from models.sot.generate_free import generate_free
 from models.sot.modeling import SotModel
-from models.sot.scoring import edits, make_normaliser
+from models.asr.scoring import edits, make_normaliser
 from models.sot.text import Decode
 from models.sot.tokens import TurnPrompt, activity
 from models.training.examples import Examples
