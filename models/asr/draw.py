@@ -1,8 +1,8 @@
 """More texts than the likeliest one for a clip that Whisper is not sure of, and the one that agrees best with all.
 
-Texts are drawn from the model (a token at a time, the likelier the more often), and of these and the greedy one the text
-is taken that has the least expected share of words in error if one of the others were right: minimum Bayes risk
-decoding by samples (Kumar and Byrne 2004; Eikema and Aziz, arXiv 2005.10283).
+Texts are drawn from the model (a token at a time, the likelier the more often), and of these and the greedy one that is
+taken which has the fewest words in error on average if one of the others were right: minimum Bayes risk decoding by
+samples (Kumar and Byrne 2004; Eikema and Aziz, arXiv 2005.10283).
 
 The draws of a clip hang on nothing but the clip: chance has the same seed in every call and is the same for all clips.
 """

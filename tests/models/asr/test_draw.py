@@ -48,7 +48,7 @@ def test_the_draws_of_a_clip_differ(tiny_model, states):
 
 
 def test_several_rows_of_one_clip_are_what_one_row_is(tiny_model, states):
-    """Rows that share a clip's sound read and see what a row of its own does: without chance all write the greedy text."""
+    """Rows that share a clip's sound see what a row of its own does: without chance all write the greedy text."""
     with torch.inference_mode():
         one = DecoderState(tiny_model, hear(tiny_model, states), len(PROMPT) + 20, HEADS)
         single = write(tiny_model, one, torch.tensor([PROMPT] * 3), [20, 9, 20], rules(tiny_model))
