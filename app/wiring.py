@@ -50,6 +50,7 @@ def engine_settings(settings: Settings) -> EngineSettings:
             num_threads=engine.num_threads,
             dtype=engine.dtype,
             quantize=engine.quantize,
+            candidates=engine.candidates,
             decoder=engine.decoder,
             decoder_model=engine.decoder_model,
             decoder_window_s=engine.decoder_window_s,

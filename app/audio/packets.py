@@ -73,6 +73,10 @@ class Decoder:
                 for packet in self._audio.container.demux(self._audio.stream):
                     errors = 0
                     yield packet
+            except IndexError:
+                # PyAV (18.1) stumbles at the end where streams came up while it read (issue 692 there): it looks for
+                # theirs. All of ours has been read by then; the second time it knows them.
+                errors += 1
             except (av.FFmpegError, ValueError):
                 self._warnings.add(AudioWarning.DAMAGED)
                 errors += 1

@@ -167,7 +167,7 @@ class DecodeRequest:
     answer).
 
     start: meeting time of `samples[0]`; samples: (samples,) float32; turns: sorted by (start, speaker), within the
-    sound.
+    sound. brief: the text is replaced soon, so the decoder need not take pains.
     """
 
     index: int
@@ -177,6 +177,7 @@ class DecodeRequest:
     language: str | None = None
     hotwords: tuple[str, ...] = ()
     context: str = ""
+    brief: bool = False
     urgency: Urgency = field(default=Urgency.RECORDING, compare=False)
 
 

@@ -23,7 +23,7 @@ from app.context import current_trace
 from app.core.types import Decoded, DecodeRequest, EngineSpec, LocalDiarization, Urgency, Window
 from app.engine.about import DEFAULT_CAPACITY
 from app.engine.infer_rules import IDENTITY_HEADER, TIMEOUT_HEADER, TRACE_HEADER, URGENCY_HEADER
-from app.engine.load import EngineCost
+from app.engine.load import EngineCost, together
 from app.engine.packet import MEDIA_TYPE, pack_request, pack_window
 from app.engine.remote import PoolRules, RemoteWorker, State, WorkerPool, bearer
 from app.engine.strict_json import WireInvalid
@@ -134,14 +134,8 @@ class HttpEngine:
         return {state: states.count(state) for state in get_args(State)}
 
     def cost(self) -> EngineCost:
-        """Devices of all workers that are up; what work costs is the mean over them."""
-        costs = [worker.about.cost for worker in self._pool.up if worker.about]
-        number = max(1, len(costs))
-        return EngineCost(
-            max(1, sum(cost.devices for cost in costs)),
-            sum(cost.diarize for cost in costs) / number,
-            sum(cost.decode for cost in costs) / number,
-        )
+        """Of all workers that are up."""
+        return together([worker.about.cost for worker in self._pool.up if worker.about])
 
     async def diarize(self, window: Window) -> LocalDiarization:
         """Who speaks when within one window. Raises EngineError."""

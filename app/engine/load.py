@@ -38,6 +38,18 @@ class EngineCost:
         return self.diarize > 0 or self.decode > 0
 
 
+def together(costs: Sequence[EngineCost]) -> EngineCost:
+    """Of several engines that share the work: all their devices, and the mean over those that have measured anything;
+    one that has just started would make work look cheap."""
+    measured = [cost for cost in costs if cost.known]
+    number = max(1, len(measured))
+    return EngineCost(
+        max(1, sum(cost.devices for cost in costs)),
+        sum(cost.diarize for cost in measured) / number,
+        sum(cost.decode for cost in measured) / number,
+    )
+
+
 @runtime_checkable
 class HasCost(Protocol):
     """An engine that measures itself."""

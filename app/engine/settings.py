@@ -19,6 +19,8 @@ class WorkerSettings:
     dtype: auto (float32 on a CPU, float16 on a GPU, bfloat16 there for moss and vibevoice), float32, float16 or
         bfloat16; of the decoder alone
     quantize: 8-bit linear layers of the decoder, on a CPU; None = where they cost no accuracy (target, cascade)
+    candidates: texts drawn where the decoder is not sure, beside the likeliest one; of all, the one that agrees best
+        with the others is taken (target)
     decoder: who writes the words: target, cascade, sot, moss or vibevoice
     decoder_model: a checkpoint's folder for sot; a folder or REPOSITORY@COMMIT of the hub for moss and vibevoice
     decoder_window_s: seconds of sound that moss or vibevoice hears at once
@@ -29,6 +31,7 @@ class WorkerSettings:
     num_threads: int = 0
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     quantize: bool | None = None
+    candidates: int = 0
     decoder: str = "target"
     decoder_model: str = ""
     decoder_window_s: float = 30.0

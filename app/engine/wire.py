@@ -10,7 +10,7 @@ by kind:
     spec         window_samples, grid [step, offset], max_local_speakers, decoder, max_decode_samples
     window       index, start, valid, own_start, own_end, samples
     diarization  start, end, activity, runs [[local_speaker, start, end]], voices (one row per run)
-    request      index, start, samples, turns [turn], language, hotwords [str], context
+    request      index, start, samples, turns [turn], language, hotwords [str], context, brief
     decoded      turns [{turn, words [[text, start, end, confidence]], flags [str]}], language
     turn         {start, end, speaker, ask, open, hypothesis}
 """
@@ -142,6 +142,7 @@ def dump_request(request: DecodeRequest) -> bytes:
         language=request.language,
         hotwords=list(request.hotwords),
         context=request.context,
+        brief=request.brief,
     )
 
 
@@ -156,6 +157,7 @@ def load_request(data: bytes) -> DecodeRequest:
         fields.text_or_none("language"),
         tuple(fields.entries("hotwords", text)),
         fields.text("context"),
+        fields.boolean("brief"),
     )
     fields.done()
     return request

@@ -224,6 +224,7 @@ def _load(settings: WorkerSettings) -> Models:
         device,
         dtype,
         quantize,
+        candidates=settings.candidates,
         checkpoint=checkpoint,
         public_source=settings.decoder_model,
         public_window_s=settings.decoder_window_s,
@@ -235,7 +236,7 @@ def _load(settings: WorkerSettings) -> Models:
         device,
         num_threads,
     )
-    how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if quantize else "whole")
+    how: tuple[str, ...] = (settings.decoder, str(dtype), "8-bit" if quantize else "whole", str(settings.candidates))
     if settings.decoder in registry.public:
         how = (*how, *described(settings.decoder_model), str(settings.decoder_window_s))
     files = checkpoint_files(settings.decoder, decoder)
@@ -293,7 +294,7 @@ def _decoder_input(request: DecodeRequest) -> DecoderInput:
         )
         for turn in request.turns
     )
-    return DecoderInput(request.samples, turns, request.language, request.hotwords, request.context)
+    return DecoderInput(request.samples, turns, request.language, request.hotwords, request.context, request.brief)
 
 
 def _decoded(request: DecodeRequest, output: DecoderOutput) -> Decoded | Exception:

@@ -356,7 +356,7 @@ class LiveSession:
 
     def _look(self) -> DecodeRequest | None:
         plan = self._blocks.show(self._sound.end)
-        return None if plan is None else self._request(plan, Urgency.TENTATIVE)
+        return None if plan is None else replace(self._request(plan, Urgency.TENTATIVE), brief=True)
 
     def _free(self) -> bool:
         return not self._working and self._items.empty() and not self._stopped

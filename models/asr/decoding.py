@@ -2,12 +2,13 @@
 
 A loop of our own over the weights of transformers' decoder: keys and values of the sound are computed once, those of
 the text go into room made beforehand, finished clips leave the batch, and only the layers whose heads follow the sound
-(for word times) pay for keeping their attention. One token a step for every clip; no beams, no sampling.
+(for word times) pay for keeping their attention. One token a step for every row; several rows may read one clip's sound
+(`models.asr.draw`), which is kept once.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TypeAlias, cast
 
@@ -20,6 +21,12 @@ from models.pause import pause
 
 Heads: TypeAlias = dict[int, list[int]]
 """Decoder layer -> its heads whose attention is kept."""
+
+Sound: TypeAlias = list[tuple[torch.Tensor, torch.Tensor]]
+"""Keys and values of the sound in each layer: (clips, heads, frames, d_head)."""
+
+Pick: TypeAlias = Callable[[torch.Tensor], torch.Tensor]
+"""(rows, vocabulary) logits -> (rows,) tokens."""
 
 # Tokens that come round in a circle this often, and at least so many in all, will go on to the limit.
 _CIRCLES = 4
@@ -59,36 +66,46 @@ class Row:
     ended: bool = False
 
 
+def hear(model: WhisperForConditionalGeneration, states: torch.Tensor) -> Sound:
+    """What the decoder looks up of the sound, from (clips, frames, d_model) states of the encoder."""
+    layers = cast("list[WhisperDecoderLayer]", list(model.model.decoder.layers))
+    heads: int = model.config.decoder_attention_heads
+    return [
+        (_split(layer.encoder_attn.k_proj(states), heads), _split(layer.encoder_attn.v_proj(states), heads))
+        for layer in layers
+    ]
+
+
 class DecoderState:
-    """The decoder over a batch of clips, a step at a time.
+    """The decoder over rows of text, a step at a time; as many rows for every clip, side by side.
 
     Args:
         model: in eval mode.
-        states: (batch, frames, d_model) from the encoder.
+        sound: of the clips, from `hear`.
         capacity: the most tokens that will be fed, prompt included.
         heads: whose attention `feed` returns.
+        copies: rows for each clip.
     """
 
     def __init__(
-        self, model: WhisperForConditionalGeneration, states: torch.Tensor, capacity: int, heads: Heads
+        self, model: WhisperForConditionalGeneration, sound: Sound, capacity: int, heads: Heads, copies: int = 1
     ) -> None:
+        self.copies = copies
         self._decoder = model.model.decoder
         self._layers = cast("list[WhisperDecoderLayer]", list(self._decoder.layers))
         self._n_heads: int = model.config.decoder_attention_heads
         self._heads = heads
         self._length = 0
-        shape = (len(states), self._n_heads, capacity, states.shape[-1] // self._n_heads)
-        self._text = [(states.new_empty(shape), states.new_empty(shape)) for _ in self._layers]
-        self._sound = [
-            (self._split(layer.encoder_attn.k_proj(states)), self._split(layer.encoder_attn.v_proj(states)))
-            for layer in self._layers
-        ]
+        self._sound = sound
+        keys = sound[0][0]
+        shape = (len(keys) * copies, self._n_heads, capacity, keys.shape[-1])
+        self._text = [(keys.new_empty(shape), keys.new_empty(shape)) for _ in self._layers]
 
     def feed(self, tokens: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Read (batch, n) token ids.
+        """Read (rows, n) token ids.
 
         Returns:
-            The last states (batch, n, d_model), and for the last token the kept attention (batch, kept heads, frames)
+            The last states (rows, n, d_model), and for the last token the kept attention (rows, kept heads, frames)
             in the order of layers, None without heads.
         """
         length = tokens.shape[1]
@@ -105,10 +122,11 @@ class DecoderState:
         self._length += length
         return self._decoder.layer_norm(hidden), torch.cat(kept, dim=1) if kept else None
 
-    def keep_rows(self, rows: torch.Tensor) -> None:
-        """Go on with these rows of the batch alone, in this order."""
+    def keep_clips(self, clips: torch.Tensor) -> None:
+        """Go on with the rows of these clips alone, in this order."""
+        rows = (clips[:, None] * self.copies + torch.arange(self.copies, device=clips.device)).flatten()
         self._text = [(keys[rows], values[rows]) for keys, values in self._text]
-        self._sound = [(keys[rows], values[rows]) for keys, values in self._sound]
+        self._sound = [(keys[clips], values[clips]) for keys, values in self._sound]
 
     def _read_text(self, attention: WhisperAttention, number: int, hidden: torch.Tensor) -> torch.Tensor:
         keys, values = self._text[number]
@@ -128,20 +146,25 @@ class DecoderState:
         self, attention: WhisperAttention, number: int, hidden: torch.Tensor
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
         keys, values = self._sound[number]
-        query = self._split(attention.q_proj(hidden))
+        # The rows of one clip ask side by side, so that its sound is read once.
+        length = hidden.shape[1]
+        query = self._split(attention.q_proj(hidden.reshape(len(keys), self.copies * length, -1)))
         heads = self._heads.get(number)
         if heads is None:
             read = nnf.scaled_dot_product_attention(query, keys, values)
-            return attention.out_proj(self._join(read)), None
+            return self._apart(attention.out_proj(self._join(read)), length), None
         scores = query @ keys.transpose(2, 3) * query.shape[-1] ** -0.5
         weights = scores.float().softmax(dim=-1)
         read = weights.to(values.dtype) @ values
-        return attention.out_proj(self._join(read)), weights[:, heads, -1]
+        kept = weights[:, heads, length - 1 :: length].transpose(1, 2).flatten(0, 1)
+        return self._apart(attention.out_proj(self._join(read)), length), kept
+
+    def _apart(self, joined: torch.Tensor, length: int) -> torch.Tensor:
+        """(clips, copies * n, d_model) -> (rows, n, d_model)."""
+        return joined.reshape(-1, length, joined.shape[-1])
 
     def _split(self, hidden: torch.Tensor) -> torch.Tensor:
-        """(batch, n, d_model) -> (batch, heads, n, d_head)."""
-        batch, length, width = hidden.shape
-        return hidden.view(batch, length, self._n_heads, width // self._n_heads).transpose(1, 2).contiguous()
+        return _split(hidden, self._n_heads)
 
     @staticmethod
     def _join(hidden: torch.Tensor) -> torch.Tensor:
@@ -149,47 +172,67 @@ class DecoderState:
         return hidden.transpose(1, 2).flatten(2)
 
 
+def _split(hidden: torch.Tensor, heads: int) -> torch.Tensor:
+    """(batch, n, d_model) -> (batch, heads, n, d_head)."""
+    batch, length, width = hidden.shape
+    return hidden.view(batch, length, heads, width // heads).transpose(1, 2).contiguous()
+
+
+def likeliest(logits: torch.Tensor) -> torch.Tensor:
+    """Greedy decoding."""
+    return logits.argmax(dim=-1)
+
+
 def write(
-    model: WhisperForConditionalGeneration, state: DecoderState, last: torch.Tensor, limits: Sequence[int], rules: Rules
+    model: WhisperForConditionalGeneration,
+    state: DecoderState,
+    last: torch.Tensor,
+    limits: Sequence[int],
+    rules: Rules,
+    pick: Pick = likeliest,
 ) -> list[Row]:
-    """Write until every clip has ended, reached its limit, or goes in circles.
+    """Write until every row has ended, reached its limit, or goes in circles.
 
     Args:
         model: for its output layer.
         state: after the prompt but for its last tokens.
-        last: (batch, n) the prompt's last tokens.
+        last: (rows, n) the prompt's last tokens.
         limits: the most tokens per clip, at least 1.
         rules: what may be written.
+        pick: what chooses each row's next token.
 
     Returns:
-        One row per clip.
+        One row per row of `last`: `state.copies` for each clip, side by side.
     """
-    rows = [Row() for _ in limits]
+    copies = state.copies
+    rows = [Row() for _ in range(len(limits) * copies)]
+    going = [True] * len(rows)
     active = list(range(len(limits)))
     tokens, banned = last, rules.banned | rules.banned_first
     while active:
         pause()
         hidden, attention = state.feed(tokens)
         logits = model.proj_out(hidden[:, -1]).float().masked_fill(banned, -torch.inf)
-        best, picked = logits.max(dim=-1)
-        logprobs = (best - logits.logsumexp(dim=-1)).tolist()
-        going = []
+        picked = pick(logits)
+        logprobs = (logits.gather(1, picked[:, None])[:, 0] - logits.logsumexp(dim=-1)).tolist()
         for place, (token, logprob) in enumerate(zip(picked.tolist(), logprobs, strict=True)):
-            row = rows[active[place]]
+            clip, number = active[place // copies], active[place // copies] * copies + place % copies
+            if not going[number]:  # it waits for the other rows of its clip
+                continue
+            row = rows[number]
             row.logprobs.append(logprob)
             if attention is not None:
                 row.attention.append(attention[place])
-            if token == rules.end:
-                row.ended = True
-                continue
-            row.tokens.append(token)
-            if len(row.tokens) < limits[active[place]] and not goes_in_circles(row.tokens):
-                going.append(place)
-        if 0 < len(going) < len(active):
-            kept = torch.tensor(going, device=picked.device)
-            state.keep_rows(kept)
-            picked = picked[kept]
-        active = [active[place] for place in going]
+            row.ended = token == rules.end
+            if not row.ended:
+                row.tokens.append(token)
+            going[number] = not row.ended and len(row.tokens) < limits[clip] and not goes_in_circles(row.tokens)
+        kept = [place for place, clip in enumerate(active) if any(going[clip * copies : (clip + 1) * copies])]
+        if 0 < len(kept) < len(active):
+            places = torch.tensor(kept, device=picked.device)
+            state.keep_clips(places)
+            picked = picked.view(-1, copies)[places].flatten()
+        active = [active[place] for place in kept]
         tokens, banned = picked[:, None], rules.banned
     return rows
 

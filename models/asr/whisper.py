@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -21,7 +21,8 @@ from transformers import WhisperForConditionalGeneration
 
 from models.asr.alignment import clip_frames, token_starts_s
 from models.asr.convert import load_whisper, load_whisper_dir
-from models.asr.decoding import DecoderState, Heads, Row, Rules, write
+from models.asr.decoding import DecoderState, Heads, Row, Rules, Sound, hear, write
+from models.asr.draw import Dice, Drawing, choose
 from models.asr.features import CHUNK_SAMPLES, SAMPLE_RATE_HZ, LogMel
 from models.asr.quantize import quantize_linears
 from models.asr.tokens import Steering, WhisperTokens, load_steering
@@ -36,6 +37,8 @@ Encode: TypeAlias = Callable[[Sequence[int], int], torch.Tensor]
 _MARKS = 4
 # Of openai/whisper: a text that compresses better than this repeats itself.
 REPEATS_ITSELF = 2.4
+# Rows that are drawn in one pass: what they keep of their attention is bounded so.
+_DRAWN_ROWS = 32
 # Clips share a pass up to this ratio of lengths: a longer one would make the encoder's cost of all its own.
 _SPREAD = 1.5
 
@@ -53,6 +56,7 @@ class AsrSettings:
             what it is given; below about 4 s of silence Whisper starts to repeat itself. A clip that does, or that does
             not end, is heard again padded to 30 s, as Whisper was trained. None pads every clip to 30 s at once.
         tokens_per_s, spare_tokens: a clip may have `spare_tokens + tokens_per_s * its seconds` tokens.
+        drawing: second opinions on clips whose text is doubtful.
     """
 
     device: str = "cpu"
@@ -62,6 +66,7 @@ class AsrSettings:
     margin_s: float | None = 4.0
     tokens_per_s: float = 10.0
     spare_tokens: int = 16
+    drawing: Drawing = field(default_factory=Drawing)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +156,13 @@ class WhisperAsr:
         return self.encode([samples], padded)[0]
 
     def transcribe(
-        self, clips: Sequence[Clip], *, language: str | None, prompt: str | None = None, encode: Encode | None = None
+        self,
+        clips: Sequence[Clip],
+        *,
+        language: str | None,
+        prompt: str | None = None,
+        brief: bool = False,
+        encode: Encode | None = None,
     ) -> list[AsrResult]:
         """Transcribe clips of at most 30 s, each on its own; clips of like length share a pass.
 
@@ -159,6 +170,7 @@ class WhisperAsr:
             clips: each (samples,) float32 at 16 kHz.
             language: code of the language spoken, None to detect it in each clip.
             prompt: text that is taken to have come before (names, spellings).
+            brief: the likeliest text will do, without second opinions.
             encode: what hears the clips at these places, padded to so many samples; None = `encode`.
 
         Returns:
@@ -179,7 +191,8 @@ class WhisperAsr:
             states = (
                 encode(places, padded_samples) if encode else self.encode([clips[i] for i in places], padded_samples)
             )
-            heard = self.decode(states, [len(clips[i]) for i in places], language=language, prompt=prompt)
+            lengths = [len(clips[i]) for i in places]
+            heard = self.decode(states, lengths, language=language, prompt=prompt, brief=brief)
             results.update(zip(places, heard, strict=True))
 
         for places in self._batches(lengths):
@@ -202,30 +215,74 @@ class WhisperAsr:
 
     @torch.inference_mode()
     def decode(
-        self, states: torch.Tensor, samples: Sequence[int], *, language: str | None, prompt: str | None = None
+        self,
+        states: torch.Tensor,
+        samples: Sequence[int],
+        *,
+        language: str | None,
+        prompt: str | None = None,
+        brief: bool = False,
     ) -> list[AsrResult]:
         """Text of clips that are encoded already.
 
         Args:
             states: (batch, frames, d_model) from `encode`.
             samples: length of each clip.
-            language, prompt: as in `transcribe`.
+            language, prompt, brief: as in `transcribe`.
         """
         before = self._prompt_ids(prompt)
         limits = [self._limit(count, len(before)) for count in samples]
         capacity = len(before) + _MARKS + max(limits)
-        state = DecoderState(self.model, states, capacity, self._heads)
+        sound = hear(self.model, states)
+        state = DecoderState(self.model, sound, capacity, self._heads)
         opening = torch.tensor([[*before, self.tokens.start]] * len(samples), device=states.device)
         hidden, _ = state.feed(opening)
         logits = self.model.proj_out(hidden[:, -1]).float()
         languages = [language] * len(samples) if language is not None else self._detect(logits)
         silence = self.tokens.no_speech
         no_speech = [0.0] * len(samples) if silence is None else logits.softmax(dim=-1)[:, silence].tolist()
-        rows = write(self.model, state, self._marks(languages).to(states.device), limits, self._rules)
+        marks = self._marks(languages).to(states.device)
+        rows = write(self.model, state, marks, limits, self._rules)
+        if not brief and self.settings.drawing.count:
+            rows = self._reconsidered(rows, sound, (opening, marks), limits)
         return [
             self._result(row, code or "en", count, silent)
             for row, code, count, silent in zip(rows, languages, samples, no_speech, strict=True)
         ]
+
+    def _reconsidered(
+        self, rows: list[Row], sound: Sound, prompt: tuple[torch.Tensor, torch.Tensor], limits: Sequence[int]
+    ) -> list[Row]:
+        """The rows, the doubtful ones each beside others that are drawn, of which one is chosen.
+
+        Args:
+            sound: of all clips.
+            prompt: what was fed before the text, (clips, n) each.
+            limits: most tokens per clip.
+        """
+        drawing, chosen = self.settings.drawing, list(rows)
+        doubtful = [place for place, row in enumerate(rows) if drawing.doubts(row)]
+        each = max(1, _DRAWN_ROWS // drawing.count)
+        for begin in range(0, len(doubtful), each):
+            part = doubtful[begin : begin + each]
+            places = torch.tensor(part, device=prompt[0].device)
+            opening, marks = (ids[places].repeat_interleave(drawing.count, dim=0) for ids in prompt)
+            own = [limits[place] for place in part]
+            capacity = opening.shape[1] + marks.shape[1] + max(own)
+            heard = [(keys[places], values[places]) for keys, values in sound]
+            state = DecoderState(self.model, heard, capacity, self._heads, drawing.count)
+            state.feed(opening)
+            drawn = write(self.model, state, marks, own, self._rules, Dice(drawing.count, drawing.temperature))
+            for number, place in enumerate(part):
+                first = number * drawing.count
+                chosen[place] = self._agreed([rows[place], *drawn[first : first + drawing.count]])
+        return chosen
+
+    def _agreed(self, rows: Sequence[Row]) -> Row:
+        """The one of a clip's rows that agrees best with the others; one that came to no end only where all did."""
+        whole = [row for row in rows if row.ended] or list(rows)
+        texts = [self.tokens.decode(row.tokens) for row in whole]
+        return whole[choose(texts, [math.fsum(row.logprobs) for row in whole], self.settings.drawing.sharpness)]
 
     def _result(self, row: Row, language: str, samples: int, no_speech_prob: float) -> AsrResult:
         pause()

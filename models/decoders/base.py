@@ -28,13 +28,17 @@ class DecoderTurn:
 
 @dataclass(frozen=True, slots=True)
 class DecoderInput:
-    """samples: (samples,) float32 mono 16 kHz, at most `Decoder.max_samples`; turns sorted by (start, speaker)."""
+    """samples: (samples,) float32 mono 16 kHz, at most `Decoder.max_samples`; turns sorted by (start, speaker).
+
+    brief: the text is replaced soon, so that a decoder need not take pains with it.
+    """
 
     samples: NDArray[np.float32]
     turns: tuple[DecoderTurn, ...]
     language: str | None = None
     hotwords: tuple[str, ...] = ()
     context: str = ""
+    brief: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 
+from models.asr.draw import Drawing
 from models.asr.features import SAMPLE_RATE_HZ
 from models.asr.quantize import quantize_linears
 from models.asr.whisper import AsrSettings, WhisperAsr
@@ -46,6 +47,7 @@ class DecoderSettings:
     """How a decoder runs.
 
     weights_dir: folder of the weights; quantize: 8-bit linear layers (CPU); max_batch: clips in one pass of Whisper.
+    candidates: texts that the target-speaker decoder draws for what it is not sure of (`models.asr.draw`)
     checkpoint: folder of the SOT or target-speaker decoder's checkpoint; None = the one that comes with the code
     public_source: where a public decoder's weights are: a folder, or REPOSITORY@COMMIT
     public_window_s: seconds of sound that a public decoder hears at once
@@ -57,6 +59,7 @@ class DecoderSettings:
     dtype: torch.dtype = torch.float32
     quantize: bool = False
     max_batch: int = 16
+    candidates: int = 0
     checkpoint: Path | None = None
     public_source: str = ""
     public_window_s: float = 30.0
@@ -133,7 +136,7 @@ def load_target_whisper(folder: Path, settings: DecoderSettings) -> TargetWhispe
     """A target-speaker Whisper from its checkpoint. Raises ModelError."""
     config = target_checkpoint.read_config(folder)
     maps, adapters = target_checkpoint.read_weights(folder, config)
-    how = dataclasses.replace(asr_settings(settings), int8=False)
+    how = dataclasses.replace(asr_settings(settings), int8=False, drawing=Drawing(settings.candidates))
     asr = load_asr(config.encoder, settings.registry, settings.weights_dir, how)
     if (asr.model.config.encoder_layers, asr.d_model) != (config.layers, config.width):
         raise BadCheckpoint(

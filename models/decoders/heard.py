@@ -27,10 +27,10 @@ class SilenceRule:
 
 
 def same_requests(inputs: Sequence[DecoderInput]) -> list[list[int]]:
-    """Places of the inputs that may share a batch: those with the same language and prompt."""
-    groups: dict[tuple[str | None, str | None], list[int]] = {}
+    """Places of the inputs that may share a batch: those with the same language and prompt, brief or not."""
+    groups: dict[tuple[str | None, str | None, bool], list[int]] = {}
     for i, item in enumerate(inputs):
-        groups.setdefault((item.language, prompt_of(item)), []).append(i)
+        groups.setdefault((item.language, prompt_of(item), item.brief), []).append(i)
     return list(groups.values())
 
 

@@ -90,7 +90,8 @@ class TargetDecoder:
     def _decode(self, inputs: Sequence[DecoderInput]) -> list[DecoderOutput]:
         parts = [part for number, item in enumerate(inputs) for part in self._parts(number, item)]
         language = inputs[0].language
-        results = self._whisper.write([part.clip for part in parts], language=language, prompt=prompt_of(inputs[0]))
+        clips, how = [part.clip for part in parts], inputs[0]
+        results = self._whisper.write(clips, language=language, prompt=prompt_of(how), brief=how.brief)
         # Turns may be equal to each other: their identity tells them apart.
         written: dict[tuple[int, int], DecoderTurnOutput] = {}
         languages: list[str | None] = [language] * len(inputs)

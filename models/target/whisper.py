@@ -32,8 +32,13 @@ class TargetWhisper:
         self.asr = asr
         self._conditioning = conditioning
 
-    def write(self, clips: Sequence[TargetClip], *, language: str | None, prompt: str | None = None) -> list[AsrResult]:
+    def write(
+        self, clips: Sequence[TargetClip], *, language: str | None, prompt: str | None = None, brief: bool = False
+    ) -> list[AsrResult]:
         """What the target speaker says in each clip, in the order of the clips.
+
+        Args:
+            language, prompt, brief: as in `WhisperAsr.transcribe`.
 
         Raises:
             UnsupportedLanguage: the model does not know the language.
@@ -43,7 +48,8 @@ class TargetWhisper:
         def listen(places: Sequence[int], padded_samples: int) -> torch.Tensor:
             return self.encode([clips[i] for i in places], padded_samples)
 
-        return self.asr.transcribe([clip.samples for clip in clips], language=language, prompt=prompt, encode=listen)
+        sounds = [clip.samples for clip in clips]
+        return self.asr.transcribe(sounds, language=language, prompt=prompt, brief=brief, encode=listen)
 
     @torch.inference_mode()
     def encode(self, clips: Sequence[TargetClip], padded_samples: int) -> torch.Tensor:

@@ -15,12 +15,12 @@ import torch
 from scipy.optimize import linear_sum_assignment
 
 from models.asr.features import SAMPLE_RATE_HZ
+from models.asr.scoring import edits, make_normaliser
 from models.decoders.repetition import first_repetition
 from models.decoders.sot import SotRules, answer_limit
 from models.sot.generate import Answer, TurnRequest, WindowRequest, generate
 from models.sot.generate_free import generate_free
 from models.sot.modeling import SotModel
-from models.sot.scoring import edits, make_normaliser
 from models.sot.text import Decode
 from models.sot.tokens import TurnPrompt, activity
 from models.training.examples import Examples

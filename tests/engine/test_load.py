@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from app.core.types import Urgency
-from app.engine.load import Asked, Demand, EngineCost, LoadMeter, cost_of
+from app.engine.load import Asked, Demand, EngineCost, LoadMeter, cost_of, together
 from app.engine.log import MemoryLog
 from app.engine.replay import open_replay
 from tests.engine.engine_cases import REQUESTS, WINDOWS, ask_all
@@ -79,6 +79,15 @@ def test_an_engine_measures_itself_and_demand_counts_what_is_asked() -> None:
         await engine.aclose()
 
     asyncio.run(main())
+
+
+def test_workers_that_have_measured_nothing_do_not_make_work_cheap() -> None:
+    busy, other, new = EngineCost(1, 0.2, 0.4), EngineCost(2, 0.4, 0.6), EngineCost(1)
+    found = together([busy, new, other])
+    assert found.devices == 4
+    assert (found.diarize, found.decode) == pytest.approx((0.3, 0.5))
+    assert together([new, new]) == EngineCost(2)
+    assert together([]) == EngineCost(1)
 
 
 def test_an_engine_that_only_repeats_knows_no_cost() -> None:

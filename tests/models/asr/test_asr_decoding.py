@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.asr.decoding import DecoderState, Rules, goes_in_circles, write
+from models.asr.decoding import DecoderState, Rules, goes_in_circles, hear, write
 
 PROMPT = [257, 258, 262, 266]
 HEADS = {0: [1], 1: [0, 1]}
@@ -30,7 +30,7 @@ def rules(model, banned=(), banned_first=(), end=256):
 
 def written(model, states, limits, rule):
     with torch.inference_mode():
-        state = DecoderState(model, states, len(PROMPT) + max(limits), HEADS)
+        state = DecoderState(model, hear(model, states), len(PROMPT) + max(limits), HEADS)
         return write(model, state, torch.tensor([PROMPT] * len(states)), limits, rule)
 
 

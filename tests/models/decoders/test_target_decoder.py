@@ -42,7 +42,9 @@ class FakeWhisper:
         self.clips: list[TargetClip] = []
         self.calls: list[tuple[str | None, str | None]] = []
 
-    def write(self, clips: Sequence[TargetClip], *, language: str | None, prompt: str | None = None) -> list[AsrResult]:
+    def write(
+        self, clips: Sequence[TargetClip], *, language: str | None, prompt: str | None = None, brief: bool = False
+    ) -> list[AsrResult]:
         self.calls.append((language, prompt))
         self.clips.extend(clips)
         return [self.answers.pop(0) for _ in clips]

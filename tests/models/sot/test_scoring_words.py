@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.sot.scoring import edits, make_normaliser
+from models.asr.scoring import edits, make_normaliser
 
 words = st.lists(st.sampled_from("abc"), max_size=7)
 

@@ -1,4 +1,4 @@
-"""Words in error, as the training's evaluation counts them."""
+"""Words in error: of training's evaluation, and of one text against another."""
 
 from __future__ import annotations
 
