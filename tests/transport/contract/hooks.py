@@ -50,6 +50,8 @@ def filter_case(context, case):
         return False  # anybody may send any header
     # In a form a list of one is written as its item, and whatever it holds as text.
     form = case.media_type == "multipart/form-data" and isinstance(case.body, dict)
+    if form and case.operation.path == "/v1/audio/transcriptions" and any(it == "" for it in case.body.values()):
+        return False  # an empty field counts there as not given, since web forms send those
     return not (form and any(not _is_texts(case.body.get(name, [])) for name in _LISTS))
 
 
