@@ -31,7 +31,7 @@ class WorkerSettings:
     num_threads: int = 0
     dtype: Literal["auto", "float32", "float16", "bfloat16"] = "auto"
     quantize: bool | None = None
-    candidates: int = 0
+    candidates: int = 4
     decoder: str = "target"
     decoder_model: str = ""
     decoder_window_s: float = 30.0

@@ -65,7 +65,7 @@ class EngineGroup(Group):
     """8-bit integer weights for the decoder's linear layers, on a CPU: faster, slightly less exact. Null, the default,
     means on a CPU with the decoders `target` and `cascade`, where they cost no accuracy."""
 
-    candidates: Annotated[int, Field(ge=0, le=16)] = 0
+    candidates: Annotated[int, Field(ge=0, le=16)] = 4
     """Texts that the decoder `target` draws for what it is not sure of, beside the likeliest one; of all of them the
     one that agrees best with the others is taken. 0 = only the likeliest one: faster, more words in error."""
 
