@@ -34,7 +34,7 @@ test: $(DEV) models ## all tests but the slow ones, real weights included
 	@.ci/system-packages
 	@$(PY) -m pytest --numprocesses $(TEST_PROCESSES) --dist loadfile $(PYTEST_ARGS)
 
-lint: $(DEV) ## style, types, layers, dangerous calls, sizes, licences
+lint: $(DEV) ## style, types, layers, dangerous calls, sizes, licences, known vulnerabilities
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
 	@$(PY) -m mypy
@@ -42,8 +42,10 @@ lint: $(DEV) ## style, types, layers, dangerous calls, sizes, licences
 	@$(PY) -m bandit -q -c pyproject.toml -r app models deploy
 	@$(PY) -m pytest -q tests/test_sizes.py
 	@$(PY) .ci/licences.py
+	@# Status 2: nobody answered. That is said, and is no fault of the code.
+	@PYTHON=$(PY) .ci/audit || [ $$? -eq 2 ]
 
-audit: $(DEV) ## pinned packages against known vulnerabilities (asks pypi.org)
+audit: $(DEV) ## known vulnerabilities alone; fails also where pypi.org does not answer
 	@PYTHON=$(PY) .ci/audit
 
 sbom: $(DEV) ## sbom.cdx.json, the CycloneDX bill of materials of what is installed
