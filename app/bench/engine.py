@@ -107,7 +107,7 @@ def to_markdown(costs: Sequence[CallCost], wholes: Sequence[WholeCost], machine:
         lines.append(
             f"| {cost.site} | {cost.step} | {cost.in_flight} | {cost.median_ms:.1f} ms | {cost.p95_ms:.1f} ms "
             f"| {added:+.1f} ms ({cost.median_ms / than.median_ms:.2f} x) | {cost.calls_per_s:.0f} "
-            f"| {cost.cpu_ms:.1f} ms | {added_cpu:+.1f} ms ({cost.cpu_ms / than.cpu_ms:.2f} x) |"
+            f"| {cost.cpu_ms:.1f} ms | {added_cpu:+.1f} ms ({_times(cost.cpu_ms, than.cpu_ms)}) |"
         )
     if wholes:
         lines += ["", "| models | recording | CPU time | transcript |", "|---|---|---|---|"]
@@ -115,7 +115,7 @@ def to_markdown(costs: Sequence[CallCost], wholes: Sequence[WholeCost], machine:
         same = "the same" if whole.same else "ANOTHER"
         wall = f"{whole.wall_s:.1f} s ({whole.wall_s / wholes[0].wall_s:.2f} x)"
         lines.append(
-            f"| {whole.site} | {wall} | {whole.cpu_s:.1f} s ({whole.cpu_s / wholes[0].cpu_s:.2f} x) | {same} |"
+            f"| {whole.site} | {wall} | {whole.cpu_s:.1f} s ({_times(whole.cpu_s, wholes[0].cpu_s)}) | {same} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -159,3 +159,8 @@ def _cpu_s(site: Site) -> float:
     except psutil.Error as error:
         raise EngineUnavailable(f"a process of {site.name!r} cannot be looked at: {error}") from error
     return float(sum(spent.user + spent.system for spent in times))
+
+
+def _times(used: float, than: float) -> str:
+    """Processor time against other processor time; the system counts in steps, so that little may be none."""
+    return f"{used / than:.2f} x" if than > 0 else "no measurable time before"
