@@ -191,8 +191,8 @@ class WhisperAsr:
             states = (
                 encode(places, padded_samples) if encode else self.encode([clips[i] for i in places], padded_samples)
             )
-            lengths = [len(clips[i]) for i in places]
-            heard = self.decode(states, lengths, language=language, prompt=prompt, brief=brief)
+            samples = [len(clips[i]) for i in places]
+            heard = self.decode(states, samples, language=language, prompt=prompt, brief=brief)
             results.update(zip(places, heard, strict=True))
 
         for places in self._batches(lengths):

@@ -13,6 +13,12 @@ from app.errors import Overloaded
 from tests.engine.device_bench import SOON_S, Bench, Clock, run
 
 
+def patient(clock: Clock) -> Bench:
+    """One request at a time, urgent by its last digit; passed over for 20 s at most."""
+    device = DeviceThread("test-device", patience_s=20.0, clock=clock)
+    return Bench(max_batch=1, max_wait_ms=0, urgency=lambda number: number % 10, device=device)
+
+
 def test_the_most_urgent_request_goes_first_and_only_with_its_equals() -> None:
     async def main() -> None:
         device = DeviceThread("test-device", clock=Clock())
@@ -33,8 +39,7 @@ def test_what_is_passed_over_for_too_long_gets_one_batch_now_and_then() -> None:
 
     async def main() -> None:
         clock = Clock()
-        device = DeviceThread("test-device", patience_s=20.0, clock=clock)
-        async with Bench(max_batch=1, max_wait_ms=0, urgency=lambda number: number % 10, device=device) as bench:
+        async with patient(clock) as bench:
             first = await bench.occupied(0)
             old = await bench.queued(12, 22, 32)
             clock.now_s = 19.0
@@ -63,8 +68,7 @@ def test_what_waits_long_but_is_served_passes_nothing_over() -> None:
 
     async def main() -> None:
         clock = Clock()
-        device = DeviceThread("test-device", patience_s=20.0, clock=clock)
-        async with Bench(max_batch=1, max_wait_ms=0, urgency=lambda number: number % 10, device=device) as bench:
+        async with patient(clock) as bench:
             first = await bench.occupied(2)
             old = await bench.queued(12, 22)
             bench.model.entered.clear()
