@@ -1,7 +1,7 @@
 """The end pass over a recording: whose voice each run of clean speech is, with the whole recording in view.
 
-1. Runs long enough to know a voice by are clustered, under the constraint that two local speakers of one window never
-merge.
+1. Runs long enough to know a voice by are clustered, under the constraint that two local speakers of one window are two
+people, unless much else says that they are one.
 2. Clusters with too little speech to be somebody are dissolved.
 3. The other runs, longest first, join the speaker they sound like, with a say for their neighbours: what the
 diarization
@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.core.clustering import BoolArray, ClusterRules, IntArray, cluster
+from app.core.clustering import ClusterRules, IntArray, cluster, told_apart
 from app.core.types import FloatArray, LocalDiarization, SpeakerCount, VoiceRun
 
 MAX_ITEMS = 600
@@ -24,7 +24,7 @@ MAX_ITEMS = 600
 
 @dataclass(frozen=True, slots=True)
 class ReclusterRules:
-    """threshold, noise_samples: how alike two clusters must sound to be one person (see `clustering`).
+    """threshold, sure_threshold, noise_samples: how alike two clusters must sound to be one person (see `clustering`).
     min_run_samples: a run shorter than this does not found a speaker.
     min_speaker_samples, min_speaker_share: a cluster with less clean speech than both this much and this share of all
         clean speech is nobody.
@@ -33,8 +33,9 @@ class ReclusterRules:
     threshold: float = 0.68
     noise_samples: int = 35_200
     min_run_samples: int = 16_000
-    min_speaker_samples: int = 48_000
+    min_speaker_samples: int = 32_000
     min_speaker_share: float = 0.05
+    sure_threshold: float = 0.85
 
 
 def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: ReclusterRules) -> list[tuple[int, ...]]:
@@ -74,37 +75,43 @@ def _cluster(
 ) -> IntArray:
     """Cluster of each founding run; in blocks first when there are very many."""
     if len(vectors) <= MAX_ITEMS:
-        return cluster(vectors, weights, _apart(place), ClusterRules(rules.threshold, rules.noise_samples, *limits))
+        return cluster(vectors, weights, _apart(place, weights), _cluster_rules(rules, *limits))
     rough = np.zeros(len(vectors), dtype=np.int64)
     groups = 0
-    stricter = ClusterRules(rules.threshold + 0.1, rules.noise_samples, limits[0])
+    stricter = _cluster_rules(rules, limits[0], None, 0.1)
     for begin in range(0, len(vectors), MAX_ITEMS):
         part = slice(begin, begin + MAX_ITEMS)
-        rough[part] = groups + cluster(vectors[part], weights[part], _apart(place[part]), stricter)
+        rough[part] = groups + cluster(vectors[part], weights[part], _apart(place[part], weights[part]), stricter)
         groups = int(rough[part].max()) + 1
     sums = np.zeros((groups, vectors.shape[1]), dtype=np.float32)
     np.add.at(sums, rough, vectors * weights[:, None])
     means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
     amounts = np.bincount(rough, weights=weights, minlength=groups).astype(np.float32)
-    last = ClusterRules(rules.threshold, rules.noise_samples, *limits)
-    return cluster(means, amounts, _groups_apart(place, rough, groups), last)[rough]
+    return cluster(means, amounts, _groups_apart(place, weights, rough, groups), _cluster_rules(rules, *limits))[rough]
 
 
-def _apart(place: IntArray) -> BoolArray:
-    """(runs, runs): True for runs of one window that the diarization model took for two people."""
+def _cluster_rules(rules: ReclusterRules, least: int, most: int | None, more: float = 0.0) -> ClusterRules:
+    """`more`: how much more alike clusters must sound than at the end."""
+    sure = max(rules.threshold, rules.sure_threshold) + more
+    return ClusterRules(rules.threshold + more, rules.noise_samples, least, most, sure)
+
+
+def _apart(place: IntArray, weights: FloatArray) -> FloatArray:
+    """(runs, runs): speech of runs of one window that the diarization model took for two people."""
     window, speaker = place[:, 0], place[:, 1]
-    return np.asarray((window[:, None] == window[None]) & (speaker[:, None] != speaker[None]), dtype=np.bool_)
+    return told_apart(weights, (window[:, None] == window[None]) & (speaker[:, None] != speaker[None]))
 
 
-def _groups_apart(place: IntArray, group: IntArray, groups: int) -> BoolArray:
-    """(groups, groups): True where some window has a run of each, of two people."""
-    apart = np.zeros((groups, groups), dtype=np.bool_)
+def _groups_apart(place: IntArray, weights: FloatArray, group: IntArray, groups: int) -> FloatArray:
+    """(groups, groups): the same for groups of runs, over all windows."""
+    apart = np.zeros((groups, groups), dtype=np.float32)
     order = np.argsort(place[:, 0], kind="stable")
     borders = np.flatnonzero(np.diff(place[order, 0])) + 1
     for runs in np.split(order, borders):
-        first, second = np.nonzero(_apart(place[runs]))
-        apart[group[runs[first]], group[runs[second]]] = True
-    np.fill_diagonal(apart, False)
+        speech = _apart(place[runs], weights[runs])
+        first, second = np.nonzero(speech)
+        np.add.at(apart, (group[runs[first]], group[runs[second]]), speech[first, second])
+    np.fill_diagonal(apart, 0.0)
     return apart
 
 
