@@ -135,7 +135,7 @@ class _Clusters:
         rules = self.rules
         rise = (rules.threshold if rules.sure_threshold is None else rules.sure_threshold) - rules.threshold
         share = np.log(np.maximum(smaller, 1e-12) / rules.few_samples) / np.log(rules.many_samples / rules.few_samples)
-        return rules.threshold + rise * np.clip(share, 0.0, 1.0)
+        return np.asarray(rules.threshold + rise * np.clip(share, 0.0, 1.0), dtype=np.float64)
 
 
 def _numbered(members: list[list[int]], count: int) -> IntArray:
