@@ -3,9 +3,8 @@
 1. Runs long enough to know a voice by are clustered, under the constraint that two local speakers of one window are two
 people, unless much else says that they are one.
 2. Clusters with too little speech to be somebody are dissolved.
-3. The other runs, longest first, join the speaker they sound like, with a say for their neighbours: what the
-diarization
-   model took for one local speaker of a window more likely is one person, and two local speakers more likely are two.
+3. The other runs join the speaker that they sound like. (A say for what their window's other runs are was tried: no
+difference.)
 """
 
 from __future__ import annotations
