@@ -175,6 +175,7 @@ def _prepare(parsed: argparse.Namespace) -> None:
         parsed.weights_dir,
         parsed.device,
         recipe.models.first_pass,
+        recipe.kind == "target",
     )
     prepare(job, parsed.jobs, _progress())
     say(f"{parsed.out} is complete")

@@ -28,7 +28,8 @@ from models.training.recipe import PrepareSettings
 from models.training.shards import PreparedTurn, PreparedWindow, has_shard, shard_path, write_description, write_shard
 from models.training.simulate.clips import check_disjoint, load_manifest
 from models.training.simulate.timing import DEFAULT_TABLE, load_table
-from models.training.windows import SimulatedWindow, make_window
+from models.training.style import is_formatted
+from models.training.windows import SimulatedWindow, WindowTurn, make_window
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,8 @@ class PrepareJob:
     """encoder: its name; manifests: path of each manifest by its short name in the recipe.
 
     first_pass: what writes the turns' text; held_out: manifests whose speakers must not be in the set; folder: where
-    the shards go.
+    the shards go; for_target: for the target-speaker model alone, which hears the sound itself and learns its style
+    from formatted references: no encoder states, first-pass text only where references have neither case nor marks.
     """
 
     settings: PrepareSettings
@@ -47,6 +49,7 @@ class PrepareJob:
     weights_dir: Path
     device: str = "auto"
     first_pass: str = "cascade"
+    for_target: bool = False
 
 
 def prepare(job: PrepareJob, jobs: int = 1, progress: Callable[[int, int], None] | None = None) -> None:
@@ -89,7 +92,7 @@ def _check(job: PrepareJob) -> None:
     held_out = [speaker for path in job.held_out for speaker in load_manifest(path).by_speaker()]
     check_disjoint(speakers, held_out)
     description = {
-        "encoder": job.encoder,
+        "encoder": None if job.for_target else job.encoder,
         "first_pass": job.first_pass,
         "prepare": dataclasses.asdict(job.settings),
         "manifests": {name: manifest.sha256 for name, manifest in sorted(loaded.items())},
@@ -133,7 +136,10 @@ class ShardMaker:
             group = settings.groups[place]
             windows.append(make_window(group, self._manifests[group.manifest], self._table, settings.seed, index))
         sounds, turns = [window.samples for window in windows], [window.turns for window in windows]
-        texts = first_pass(self._first, sounds, turns)
+        asked = [place for place, own in enumerate(turns) if not self._job.for_target or _needs_style(own)]
+        heard = first_pass(self._first, [sounds[place] for place in asked], [turns[place] for place in asked])
+        by_place = dict(zip(asked, heard, strict=True))
+        texts = [by_place.get(place, [""] * len(own)) for place, own in enumerate(turns)]
         written = [self._prepared(window, own) for window, own in zip(windows, texts, strict=True)]
         shard = shard_path(self._job.folder, number)
         rows = [dataclasses.replace(item, shard=shard) for item, _ in written]
@@ -144,11 +150,14 @@ class ShardMaker:
             PreparedTurn(turn.start, turn.end, turn.speaker, turn.text, text, turn.overlap)
             for turn, text in zip(window.turns, texts, strict=True)
         )
-        states = self._asr.encode_window(window.samples)
-        return (
-            PreparedWindow(window.name, window.group, len(window.samples), window.speakers, prepared, Path()),
-            states.float().cpu(),
-        )
+        made = PreparedWindow(window.name, window.group, len(window.samples), window.speakers, prepared, Path())
+        if self._job.for_target:
+            return made, torch.zeros(0, self._asr.d_model)
+        return made, self._asr.encode_window(window.samples).float().cpu()
+
+
+def _needs_style(turns: Sequence[WindowTurn]) -> bool:
+    return any(line.strip() and not is_formatted(line) for turn in turns for line in turn.text.splitlines())
 
 
 _WORKER: list[ShardMaker] = []

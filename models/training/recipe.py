@@ -99,6 +99,7 @@ class TrainSettings:
     lr, lora_lr: peak rates of all but the adapters, and of the adapters; warmup: steps; floor: least share of the peak
     save_every, validate_every: steps; validate_windows: most held-out windows used
     patience: validations without a better loss before the run ends early; 0 = never
+    freeze: parts of the model, by the beginning of their weights' names, that stay as they are at the start
     """
 
     steps: int = 400
@@ -115,6 +116,7 @@ class TrainSettings:
     validate_every: int = 50
     validate_windows: int = 48
     patience: int = 0
+    freeze: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ RUN_FILE, STATE_FILE, BEST_FILE, CURVES_FILE = "run.json", "state.pt", "best.pt"
 _NEW: dict[str, dict[str, Any]] = {
     "perturb": {"drop_other": 0.0, "mask": 0.0, "speed": 0.0},
     "models": {"first_pass": "cascade"},
+    "train": {"freeze": []},
 }
 COLUMNS = ("step", "loss", "validation_loss", "gradient_norm", "lr", "seconds")
 

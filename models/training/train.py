@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from models.training import runs
-from models.training.errors import RunInvalid
+from models.training.errors import RecipeInvalid, RunInvalid
 from models.training.examples import UNDISTURBED
 from models.training.kinds import Example, ExampleSet, TrainableModel
 from models.training.recipe import Recipe, TrainSettings
@@ -52,7 +52,8 @@ class Trainer:
         self._device = str(model.device)
         self._workers = workers = workers or Workers()
         self._weights = {name: value for name, value in model.named_parameters() if value.requires_grad}
-        self._optimizer = make_optimizer(self._weights, self._settings)
+        self._learning = freeze(self._weights, self._settings.freeze)
+        self._optimizer = make_optimizer(self._learning, self._settings)
         names = [window.name for window in data.train.windows]
         if workers.first:
             runs.begin(folder, recipe, names)
@@ -127,9 +128,9 @@ class Trainer:
             loss = self._loss(examples[begin : begin + settings.micro_batch]) / max(1, answers)
             loss.backward()  # type: ignore[no-untyped-call]
             total += float(loss.detach())
-        self._workers.sum_gradients(self._weights.values())
+        self._workers.sum_gradients(self._learning.values())
         total = self._workers.total([total], self._device)[0]
-        norm = nn.utils.clip_grad_norm_(list(self._weights.values()), settings.clip)
+        norm = nn.utils.clip_grad_norm_(list(self._learning.values()), settings.clip)
         self._optimizer.step()
         self.step += 1
         seconds = round(time.monotonic() - began, 2)
@@ -174,6 +175,30 @@ class Trainer:
 
     def _copy(self) -> dict[str, torch.Tensor]:
         return {name: value.detach().cpu().clone() for name, value in self._weights.items()}
+
+
+def freeze(weights: dict[str, nn.Parameter], parts: Sequence[str]) -> dict[str, nn.Parameter]:
+    """Leave parts of a model as they are: no gradients for their weights. What is frozen is saved all the same.
+
+    Args:
+        weights: what a model of its kind can learn, by name.
+        parts: beginnings of names, whole between dots: `whisper.model.decoder`.
+
+    Returns:
+        The weights that go on learning.
+
+    Raises:
+        RecipeInvalid: a part names no weights, or nothing is left to learn.
+    """
+    frozen = {name for part in parts for name in weights if f"{name}.".startswith(f"{part}.")}
+    odd = [part for part in parts if not any(f"{name}.".startswith(f"{part}.") for name in weights)]
+    if odd:
+        raise RecipeInvalid(f"train.freeze: no weights are called {', '.join(odd)}")
+    if len(frozen) == len(weights):
+        raise RecipeInvalid("train.freeze leaves nothing to learn")
+    for name in frozen:
+        weights[name].requires_grad_(False)
+    return {name: value for name, value in weights.items() if name not in frozen}
 
 
 def make_optimizer(weights: dict[str, nn.Parameter], settings: TrainSettings) -> torch.optim.AdamW:

@@ -112,6 +112,24 @@ def test_the_same_windows_are_heard_by_another_first_pass(make_job: Callable[...
         rewrite(job.folder, again, "target", Parrot(), lambda *_: None)
 
 
+@pytest.mark.parametrize(("prefix", "heard"), [("s", {"talk"}), ("S", set())])
+def test_for_the_target_model_only_what_it_needs_is_made(
+    prefix: str, heard: set[str], make_job: Callable[..., PrepareJob], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "own").mkdir()
+    clips = make_clips(tmp_path / "own", prefix)
+    monkeypatch.setattr(module, "first_pass", lambda _, sounds, turns: [["heard"] * len(own) for own in turns])
+    job = dataclasses.replace(make_job(), manifests={"clips": clips}, for_target=True)
+    prepare(job)
+    windows = read_windows(job.folder)
+    assert all(len(read_sound(window)) == window.samples for window in windows)
+    assert all(read_states(window).shape == (0, ENCODER_WIDTH) for window in windows)
+    turns = [(window.group, turn.first_pass) for window in windows for turn in window.turns]
+    assert {group for group, text in turns if text == "heard"} == heard
+    with pytest.raises(DataInvalid, match="another recipe"):
+        prepare(dataclasses.replace(job, for_target=False))
+
+
 def test_the_sound_is_kept(make_job: Callable[..., PrepareJob]) -> None:
     job = make_job()
     prepare(job)

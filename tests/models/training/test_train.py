@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models.training import runs
-from models.training.errors import DataInvalid, RunInvalid
+from models.training.errors import DataInvalid, RecipeInvalid, RunInvalid
 from models.training.examples import UNDISTURBED
 from models.training.recipe import PerturbSettings, Recipe
 from models.training.setup import load_examples, make_model
@@ -160,3 +160,21 @@ def test_it_learns_to_listen(tmp_path: Path) -> None:
     run = trainer(deaf, folder, tmp_path / "deaf")
     run.run(quiet)
     assert float(runs.read_rows(tmp_path / "deaf")[-1]["loss"]) > 0.999 * floor
+
+
+def test_frozen_parts_stay_and_are_saved(prepared: Path, tmp_path: Path) -> None:
+    run = trainer(tiny_recipe(steps=3, freeze=("projector",)), prepared, tmp_path)
+    before = {name: value.clone() for name, value in run._copy().items()}
+    run.run(quiet)
+    saved = runs.load_state(tmp_path / runs.STATE_FILE)["weights"]
+    moved = {name for name, value in saved.items() if not torch.equal(value, before[name])}
+    assert set(saved) == set(before)
+    assert any(name.startswith("projector.") for name in before)
+    assert moved
+    assert not any(name.startswith("projector.") for name in moved)
+
+
+@pytest.mark.parametrize(("parts", "message"), [(("project",), "project"), (("projector", "llm", "marks"), ".")])
+def test_what_cannot_be_frozen_is_named(parts: tuple[str, ...], message: str, prepared: Path, tmp_path: Path) -> None:
+    with pytest.raises(RecipeInvalid, match=message):
+        trainer(tiny_recipe(freeze=parts), prepared, tmp_path)
