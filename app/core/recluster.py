@@ -3,18 +3,20 @@
 1. Runs long enough to know a voice by are clustered, under the constraint that two local speakers of one window are two
 people, unless much else says that they are one.
 2. Clusters with too little speech to be somebody are dissolved.
-3. The other runs join the speaker that they sound like. (A say for what their window's other runs are was tried: no
+3. Where one speaker is found, but windows hear two at once, the voices are clustered into two, shorter runs included.
+4. The other runs join the speaker that they sound like. (A say for what their window's other runs are was tried: no
 difference.)
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from app.core.clustering import ClusterRules, IntArray, cluster, told_apart
+from app.core.labelling import ACTIVE
 from app.core.types import FloatArray, LocalDiarization, SpeakerCount, VoiceRun
 
 MAX_ITEMS = 600
@@ -27,6 +29,8 @@ class ReclusterRules:
     min_run_samples: a run shorter than this does not found a speaker.
     min_speaker_samples, min_speaker_share: a cluster with less clean speech than both this much and this share of all
         clean speech is nobody.
+    min_together_samples, min_together_share: where two speak at once for this long, and for this share of the speech,
+        there are two, however alike they sound.
     """
 
     threshold: float = 0.68
@@ -35,6 +39,8 @@ class ReclusterRules:
     min_speaker_samples: int = 32_000
     min_speaker_share: float = 0.05
     sure_threshold: float = 0.85
+    min_together_samples: int = 32_000
+    min_together_share: float = 0.05
 
 
 def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: ReclusterRules) -> list[tuple[int, ...]]:
@@ -45,16 +51,46 @@ def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: R
     cells = [(number, run) for number, local in enumerate(windows) for run in local.runs]
     if not cells:
         return [() for _ in windows]
-    place = np.array([(number, run.local_speaker) for number, run in cells], dtype=np.int64)
-    vectors = np.stack([run.voice for _, run in cells])
-    weights = np.array([run.end - run.start for _, run in cells], dtype=np.float32)
+    voices = _Voices(
+        np.array([(number, run.local_speaker) for number, run in cells], dtype=np.int64),
+        np.stack([run.voice for _, run in cells]),
+        np.array([run.end - run.start for _, run in cells], dtype=np.float32),
+    )
     least, most = _limits(count)
-    founders = _founders(weights, least, rules)
-    labels = np.full(len(cells), -1, dtype=np.int64)
-    labels[founders] = _cluster(vectors[founders], weights[founders], place[founders], (least, most), rules)
-    _dissolve_small(labels, weights, least, rules)
-    _join_rest(labels, vectors, weights)
+    labels = _label(voices, (least, most), rules)
+    if labels.max() == 0 and most != 1 and _two_at_once(windows, voices, rules):
+        shorter = replace(rules, min_run_samples=rules.min_run_samples // 2)
+        labels = _label(voices, (2, most), shorter)
     return _by_window(labels, cells, len(windows))
+
+
+@dataclass(frozen=True, slots=True)
+class _Voices:
+    """place: (runs, 2) window and local speaker; vectors: (runs, dim); weights: (runs,) samples."""
+
+    place: IntArray
+    vectors: FloatArray
+    weights: FloatArray
+
+
+def _label(voices: _Voices, limits: tuple[int, int | None], rules: ReclusterRules) -> IntArray:
+    """(runs,) whose each is."""
+    founders = _founders(voices.weights, limits[0], rules)
+    labels = np.full(len(voices.weights), -1, dtype=np.int64)
+    place, vectors, weights = voices.place[founders], voices.vectors[founders], voices.weights[founders]
+    labels[founders] = _cluster(vectors, weights, place, limits, rules)
+    _dissolve_small(labels, voices.weights, limits[0], rules)
+    _join_rest(labels, voices.vectors, voices.weights)
+    return np.unique(labels, return_inverse=True)[1].astype(np.int64)
+
+
+def _two_at_once(windows: Sequence[LocalDiarization], voices: _Voices, rules: ReclusterRules) -> bool:
+    """Whether the windows hear two people speak at once, more than by mistake: nobody does that alone."""
+    speaking = np.concatenate([(local.activity >= ACTIVE).sum(axis=1) for local in windows])
+    alone, together = int((speaking == 1).sum()), int((speaking > 1).sum())
+    # The runs are the recording's time alone; windows overlap, so frames only tell the ratio.
+    samples = float(voices.weights.sum()) * together / max(1, alone)
+    return samples >= rules.min_together_samples and together >= rules.min_together_share * (alone + together)
 
 
 def _limits(count: SpeakerCount) -> tuple[int, int | None]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -83,6 +85,39 @@ def test_a_minimum_splits_what_sounds_alike(count: SpeakerCount) -> None:
     windows = local_windows(alternating([0, 0, 0, 0]), np.random.default_rng(3))
     assert len(names_of(windows)) == 1
     assert len(names_of(windows, count)) == 2
+
+
+def alike(truth: np.ndarray) -> list[LocalDiarization]:
+    """The windows of a meeting whose people all sound the same but for the noise."""
+    windows = local_windows(truth, np.random.default_rng(3))
+    voice = windows[0].runs[0].voice
+    rng = np.random.default_rng(4)
+    return [
+        LocalDiarization(
+            w.start,
+            w.end,
+            w.activity,
+            tuple(type(r)(r.local_speaker, r.start, r.end, near(voice, rng)) for r in w.runs),
+        )
+        for w in windows
+    ]
+
+
+def near(voice: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    noisy = voice + rng.normal(scale=0.02, size=voice.shape)
+    return (noisy / np.linalg.norm(noisy)).astype(np.float32)
+
+
+@pytest.mark.parametrize(("overlap", "people"), [(0, 1), (1, 1), (12, 2)])
+def test_two_who_speak_at_once_are_two_however_alike(overlap: int, people: int) -> None:
+    truth = alternating([0, 1, 0, 1, 0, 1])
+    for turn in range(1, 6):
+        truth[turn * 30 - overlap : turn * 30] = [True, True]
+        truth[turn * 30 - 4 : turn * 30 - overlap] = False
+    rules = replace(RULES, min_together_samples=5_000)
+    windows = alike(truth)
+    assert len({n for row in recluster(windows, SpeakerCount(), rules) for n in row}) == people
+    assert {n for row in recluster(windows, SpeakerCount(exact=1), rules) for n in row} == {0}
 
 
 def test_silence_has_no_speakers() -> None:
