@@ -12,6 +12,9 @@ they are; so one threshold cannot fit pieces of two seconds and clusters of minu
 for attenuation (Spearman 1904): divided by the root of both reliabilities, where n samples of speech have the
 reliability n / (n + noise_samples). What is left of the difference between pieces of one voice shrinks as well:
 clusters that have much speech must be more alike than those with little.
+
+Windows overlap, and most that hear one voice in two pieces are right, so that their votes count as well, a little: with
+them one voice falls into two clusters less often. (That they hear two voices is said by the constraints.)
 """
 
 from __future__ import annotations
@@ -35,6 +38,8 @@ class ClusterRules:
     min_clusters, max_clusters: merge on down to `max_clusters`, past the threshold and, if need be, past the
     constraints; stop merging at `min_clusters`.
     sure_threshold: the same with `many_samples` or more, and in between on a logarithmic scale; None = `threshold`.
+    one_say, few_votes: how much more alike two clusters count when all windows say that they are one voice, and how
+    many pairs of items must have been heard so for half of that.
     """
 
     threshold: float
@@ -44,6 +49,8 @@ class ClusterRules:
     sure_threshold: float | None = None
     few_samples: float = 80_000
     many_samples: float = 320_000
+    one_say: float = 0.15
+    few_votes: float = 3.0
 
 
 def told_apart(weights: FloatArray, apart: BoolArray) -> FloatArray:
@@ -54,17 +61,26 @@ def told_apart(weights: FloatArray, apart: BoolArray) -> FloatArray:
     return np.asarray(apart * np.minimum(weights[:, None], weights), dtype=np.float32)
 
 
-def cluster(vectors: FloatArray, weights: FloatArray, conflict: FloatArray, rules: ClusterRules) -> IntArray:
+def cluster(
+    vectors: FloatArray,
+    weights: FloatArray,
+    conflict: FloatArray,
+    rules: ClusterRules,
+    votes: tuple[FloatArray, FloatArray] | None = None,
+) -> IntArray:
     """Cluster number of each item, (items,) int64, numbered 0.. by first appearance.
 
     vectors: (items, dim) float32, L2-normalised; weights: (items,) float32 > 0, how much speech is behind each vector;
     conflict: (items, items) float32, symmetric, as `told_apart` gives it.
+    votes: two (items, items) float32, symmetric: share of windows that heard one voice in both items, and two voices.
     Cost: O(items^2) memory, O(items^2) time per merge in the worst case; callers keep `items` in the hundreds.
     """
     count = len(vectors)
     sums = vectors.astype(np.float64) * weights[:, None]
     amounts = weights.astype(np.float64)
-    clusters = _Clusters(sums, amounts, conflict.astype(np.float64), np.ones(count, np.bool_), rules)
+    one, two = votes or (np.zeros((count, count)), np.zeros((count, count)))
+    between = [values.astype(np.float64) for values in (conflict, one, two)]
+    clusters = _Clusters(sums, amounts, between[0], between[1], between[2], np.ones(count, np.bool_), rules)
     members = [[i] for i in range(count)]
     excess = np.stack([clusters.excess(i) for i in range(count)]) if count else np.zeros((0, 0))
     alive = count
@@ -88,11 +104,14 @@ def cluster(vectors: FloatArray, weights: FloatArray, conflict: FloatArray, rule
 @dataclass(slots=True)
 class _Clusters:
     """sums: (items, dim) of vectors times speech; amounts: (items,) speech; conflict: (items, items) speech of one that
-    was told apart from the other; alive: (items,) False for what became part of another."""
+    was told apart from the other; one, two: (items, items) votes of windows; alive: (items,) False for what became part
+    of another."""
 
     sums: NDArray[np.float64]
     amounts: NDArray[np.float64]
     conflict: NDArray[np.float64]
+    one: NDArray[np.float64]
+    two: NDArray[np.float64]
     alive: BoolArray
     rules: ClusterRules
 
@@ -100,8 +119,9 @@ class _Clusters:
         """j becomes part of i."""
         self.sums[i] += self.sums[j]
         self.amounts[i] += self.amounts[j]
-        self.conflict[i] += self.conflict[j]
-        self.conflict[:, i] += self.conflict[:, j]
+        for between in (self.conflict, self.one, self.two):
+            between[i] += between[j]
+            between[:, i] += between[:, j]
         self.alive[j] = False
 
     def excess(self, i: int) -> NDArray[np.float64]:
@@ -110,7 +130,8 @@ class _Clusters:
         share = self.conflict[i] / np.maximum(smaller, 1e-12)
         with np.errstate(divide="ignore"):
             odds = np.where(share < 1.0, share / (1.0 - np.minimum(share, 1.0)), np.inf)
-        return self._may(i, self.similarity(i) - self._limit(smaller) - odds)
+        said = self.one[i] / (self.one[i] + self.two[i] + self.rules.few_votes)
+        return self._may(i, self.similarity(i) + self.rules.one_say * said - self._limit(smaller) - odds)
 
     def similarity(self, i: int) -> NDArray[np.float64]:
         """(items,) cosine of cluster i and each, corrected for attenuation."""

@@ -17,7 +17,8 @@ import numpy as np
 
 from app.core.clustering import ClusterRules, IntArray, cluster, told_apart
 from app.core.labelling import ACTIVE
-from app.core.types import FloatArray, LocalDiarization, SpeakerCount, VoiceRun
+from app.core.types import FloatArray, FrameGrid, LocalDiarization, SpeakerCount, VoiceRun
+from app.core.votes import Votes, votes_of
 
 MAX_ITEMS = 600
 """More runs than this are clustered in blocks first, so that a day-long recording stays cheap."""
@@ -43,7 +44,9 @@ class ReclusterRules:
     min_together_share: float = 0.05
 
 
-def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: ReclusterRules) -> list[tuple[int, ...]]:
+def recluster(
+    windows: Sequence[LocalDiarization], grid: FrameGrid, count: SpeakerCount, rules: ReclusterRules
+) -> list[tuple[int, ...]]:
     """Speaker of every voice run of every window (same order as `runs`), numbered by first appearance.
 
     `count` is kept where the recording has that many distinguishable runs and the constraints allow it.
@@ -55,6 +58,7 @@ def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: R
         np.array([(number, run.local_speaker) for number, run in cells], dtype=np.int64),
         np.stack([run.voice for _, run in cells]),
         np.array([run.end - run.start for _, run in cells], dtype=np.float32),
+        votes_of(windows, [run for _, run in cells], grid),
     )
     least, most = _limits(count)
     labels = _label(voices, (least, most), rules)
@@ -66,19 +70,19 @@ def recluster(windows: Sequence[LocalDiarization], count: SpeakerCount, rules: R
 
 @dataclass(frozen=True, slots=True)
 class _Voices:
-    """place: (runs, 2) window and local speaker; vectors: (runs, dim); weights: (runs,) samples."""
+    """place: (runs, 2) window and local speaker; vectors: (runs, dim); weights: (runs,) samples; votes: on pairs."""
 
     place: IntArray
     vectors: FloatArray
     weights: FloatArray
+    votes: Votes
 
 
 def _label(voices: _Voices, limits: tuple[int, int | None], rules: ReclusterRules) -> IntArray:
     """(runs,) whose each is."""
     founders = _founders(voices.weights, limits[0], rules)
     labels = np.full(len(voices.weights), -1, dtype=np.int64)
-    place, vectors, weights = voices.place[founders], voices.vectors[founders], voices.weights[founders]
-    labels[founders] = _cluster(vectors, weights, place, limits, rules)
+    labels[founders] = _cluster(voices, founders, limits, rules)
     _dissolve_small(labels, voices.weights, limits[0], rules)
     _join_rest(labels, voices.vectors, voices.weights)
     return np.unique(labels, return_inverse=True)[1].astype(np.int64)
@@ -105,24 +109,34 @@ def _founders(weights: FloatArray, least: int, rules: ReclusterRules) -> IntArra
     return founders if len(founders) >= max(least, 1) else np.arange(len(weights))
 
 
-def _cluster(
-    vectors: FloatArray, weights: FloatArray, place: IntArray, limits: tuple[int, int | None], rules: ReclusterRules
-) -> IntArray:
+def _cluster(voices: _Voices, runs: IntArray, limits: tuple[int, int | None], rules: ReclusterRules) -> IntArray:
     """Cluster of each founding run; in blocks first when there are very many."""
-    if len(vectors) <= MAX_ITEMS:
-        return cluster(vectors, weights, _apart(place, weights), _cluster_rules(rules, *limits))
-    rough = np.zeros(len(vectors), dtype=np.int64)
+    if len(runs) <= MAX_ITEMS:
+        return _cluster_runs(voices, runs, _cluster_rules(rules, *limits))
+    rough = np.full(len(voices.weights), -1, dtype=np.int64)
     groups = 0
     stricter = _cluster_rules(rules, limits[0], None, 0.1)
-    for begin in range(0, len(vectors), MAX_ITEMS):
-        part = slice(begin, begin + MAX_ITEMS)
-        rough[part] = groups + cluster(vectors[part], weights[part], _apart(place[part], weights[part]), stricter)
-        groups = int(rough[part].max()) + 1
-    sums = np.zeros((groups, vectors.shape[1]), dtype=np.float32)
-    np.add.at(sums, rough, vectors * weights[:, None])
+    for begin in range(0, len(runs), MAX_ITEMS):
+        part = runs[begin : begin + MAX_ITEMS]
+        rough[part] = groups + _cluster_runs(voices, part, stricter)
+        groups = int(rough.max()) + 1
+    group, weights = rough[runs], voices.weights[runs]
+    sums = np.zeros((groups, voices.vectors.shape[1]), dtype=np.float32)
+    np.add.at(sums, group, voices.vectors[runs] * weights[:, None])
     means = sums / np.maximum(np.linalg.norm(sums, axis=1, keepdims=True), 1e-9)
-    amounts = np.bincount(rough, weights=weights, minlength=groups).astype(np.float32)
-    return cluster(means, amounts, _groups_apart(place, weights, rough, groups), _cluster_rules(rules, *limits))[rough]
+    amounts = np.bincount(group, weights=weights, minlength=groups).astype(np.float32)
+    conflict = _groups_apart(voices.place[runs], weights, group, groups)
+    votes = voices.votes.between(rough, groups)
+    return cluster(means, amounts, conflict, _cluster_rules(rules, *limits), votes)[group]
+
+
+def _cluster_runs(voices: _Voices, runs: IntArray, rules: ClusterRules) -> IntArray:
+    """Cluster of each of these runs."""
+    own = np.full(len(voices.weights), -1, dtype=np.int64)
+    own[runs] = np.arange(len(runs))
+    weights = voices.weights[runs]
+    votes = voices.votes.between(own, len(runs))
+    return cluster(voices.vectors[runs], weights, _apart(voices.place[runs], weights), rules, votes)
 
 
 def _cluster_rules(rules: ReclusterRules, least: int, most: int | None, more: float = 0.0) -> ClusterRules:
