@@ -30,6 +30,8 @@ class ReclusterRules:
     min_run_samples: a run shorter than this does not found a speaker.
     min_speaker_samples, min_speaker_share: a cluster with less clean speech than both this much and this share of all
         clean speech is nobody.
+    most_speaker_samples, rest_share: nor is one with less than both of these: the longer a recording, the more of its
+        voices are spoilt by something, and some of those sound alike.
     min_together_samples, min_together_share: where two speak at once for this long, and for this share of the speech,
         there are two, however alike they sound.
     """
@@ -42,6 +44,8 @@ class ReclusterRules:
     sure_threshold: float = 0.85
     min_together_samples: int = 32_000
     min_together_share: float = 0.05
+    most_speaker_samples: int = 160_000
+    rest_share: float = 0.005
 
 
 def recluster(
@@ -167,7 +171,11 @@ def _groups_apart(place: IntArray, weights: FloatArray, group: IntArray, groups:
 def _dissolve_small(labels: IntArray, weights: FloatArray, least: int, rules: ReclusterRules) -> None:
     """Take the label back from clusters with too little speech, smallest first, but keep `least` of them."""
     totals = {int(k): float(weights[labels == k].sum()) for k in np.unique(labels[labels >= 0])}
-    enough = min(rules.min_speaker_samples, rules.min_speaker_share * float(weights.sum()))
+    all_speech = float(weights.sum())
+    enough = max(
+        min(rules.min_speaker_samples, rules.min_speaker_share * all_speech),
+        min(rules.most_speaker_samples, rules.rest_share * all_speech),
+    )
     for k in sorted(totals, key=lambda k: totals[k]):
         if len(totals) <= max(1, least) or totals[k] >= enough:
             break

@@ -120,6 +120,15 @@ def test_two_who_speak_at_once_are_two_however_alike(overlap: int, people: int) 
     assert {n for row in recluster(windows, GRID, SpeakerCount(exact=1), rules) for n in row} == {0}
 
 
+def test_a_voice_of_a_moment_is_nobody_in_a_long_recording() -> None:
+    """The third voice speaks as long in both; of the longer recording it is too small a part."""
+    short, long = (alternating([0, 1] * turns + [2] + [0, 1] * turns) for turns in (2, 20))
+    rules = replace(RULES, most_speaker_samples=20_000, rest_share=0.02)
+    people = [local_windows(truth, np.random.default_rng(3)) for truth in (short, long)]
+    found = [len({n for row in recluster(windows, GRID, SpeakerCount(), rules) for n in row}) for windows in people]
+    assert found == [3, 2]
+
+
 def test_silence_has_no_speakers() -> None:
     windows = local_windows(np.zeros((100, 1), dtype=bool), np.random.default_rng(0))
     rows = recluster(windows, GRID, SpeakerCount(), RULES)
