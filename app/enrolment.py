@@ -16,7 +16,7 @@ import numpy as np
 from app.audio import open_recording
 from app.core.recluster import ReclusterRules, recluster
 from app.core.times import SAMPLE_RATE
-from app.core.types import FloatArray, LocalDiarization, SpeakerCount, VoiceRun, Window
+from app.core.types import FloatArray, FrameGrid, LocalDiarization, SpeakerCount, VoiceRun, Window
 from app.core.windows import Windower
 from app.errors import AudioTooLong, SampleSilent, SampleTooShort, SeveralVoices
 from app.pipeline import in_order
@@ -61,7 +61,7 @@ async def voice_of(place: Workplace, path: Path, rules: SampleRules | None = Non
     except AudioTooLong as error:
         raise AudioTooLong(f"a sample of a voice is at most {longest_s:g} s long") from error
     found = [it async for it in in_order(_given(windows), place.engine.diarize, rules.max_in_flight)]
-    runs = _one_voice(await asyncio.to_thread(_by_speaker, found), rules)
+    runs = _one_voice(await asyncio.to_thread(_by_speaker, found, place.engine.spec.grid), rules)
     total = sum((run.voice * np.float32(run.end - run.start) for run in runs), np.zeros_like(runs[0].voice))
     voice = (total / np.linalg.norm(total)).astype(np.float32)
     return Sample(voice, _length(runs), windows[-1].own_end)
@@ -83,10 +83,10 @@ async def _given(windows: list[Window]) -> AsyncIterator[Window]:
         yield window
 
 
-def _by_speaker(found: list[LocalDiarization]) -> list[list[VoiceRun]]:
+def _by_speaker(found: list[LocalDiarization], grid: FrameGrid) -> list[list[VoiceRun]]:
     """The runs of every speaker, who speaks most first."""
     speakers: dict[int, list[VoiceRun]] = {}
-    for local, labels in zip(found, recluster(found, SpeakerCount(), ReclusterRules()), strict=True):
+    for local, labels in zip(found, recluster(found, grid, SpeakerCount(), ReclusterRules()), strict=True):
         for run, speaker in zip(local.runs, labels, strict=True):
             speakers.setdefault(speaker, []).append(run)
     return sorted(speakers.values(), key=_length, reverse=True)

@@ -148,7 +148,9 @@ class Session:
         async for local in diarized:
             locals_.append(local)
             yield Progress("diarize", local.end, None)
-        speakers = await asyncio.to_thread(recluster, locals_, self._options.speakers, self._rules.recluster)
+        speakers = await asyncio.to_thread(
+            recluster, locals_, self._grid, self._options.speakers, self._rules.recluster
+        )
         for item in to_labelled(locals_, speakers, self._grid):
             for plan in self._plan(self._turns_of(item)):
                 yield plan

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from app.core.clustering import BoolArray, ClusterRules, IntArray, cluster
+from app.core.clustering import BoolArray, ClusterRules, IntArray, cluster, told_apart
 from app.core.state import BadState, State, array_in, array_out
 from app.core.times import overlap
 from app.core.types import FloatArray, FrameGrid, LocalDiarization, Segment, SpeakerCount, VoiceRun
@@ -29,8 +29,8 @@ _ACTIVE = 0.5
 @dataclass(frozen=True, slots=True)
 class ReviserRules:
     """every_samples: sound between two looks. max_cells: voices remembered; max_segments: segments that may still be
-    given to somebody else. threshold, noise_samples, min_run_samples: as in `ReclusterRules`. min_speaker_samples: a
-    cluster with less speech than this changes nothing."""
+    given to somebody else. threshold, sure_threshold, noise_samples, min_run_samples: as in `ReclusterRules`.
+    min_speaker_samples: a cluster with less speech than this changes nothing."""
 
     every_samples: int = 480_000
     max_cells: int = 200
@@ -39,6 +39,7 @@ class ReviserRules:
     noise_samples: int = 35_200
     min_run_samples: int = 16_000
     min_speaker_samples: int = 96_000
+    sure_threshold: float = 0.85
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,10 +117,10 @@ class Reviser:
             return Change({}, {})
         least = max(1, self._count.exact or self._count.min or 1)
         most = self._count.exact or self._count.max
-        rules = ClusterRules(self._rules.threshold, self._rules.noise_samples, least, most)
+        rules = ClusterRules(self._rules.threshold, self._rules.noise_samples, least, most, self._rules.sure_threshold)
         vectors = _units(np.stack([c.voice for c in self._cells]).astype(np.float32))
         weights = np.array([c.weight for c in self._cells], dtype=np.float32)
-        labels = cluster(vectors, weights, self._apart(), rules)
+        labels = cluster(vectors, weights, told_apart(weights, self._apart()), rules)
         before = [c.speaker for c in self._cells]
         for cell, speaker in zip(self._cells, self._named(labels, weights), strict=True):
             cell.speaker = speaker

@@ -8,7 +8,7 @@ sound alone, as with real models: nothing is looked up by index or time.
     samples = meeting(script, duration_s=6.0)
     engine = fake_engine()          # a LocalEngine around FakeWorker; a Session over it writes the script back
 
-With `recluster` a voice needs as much speech alone as `ReclusterRules` asks for (about 4 s) to be somebody.
+With `recluster` a voice needs as much speech alone as `ReclusterRules` asks for to be somebody.
 A word lasts 0.3 s and is followed by 0.1 s of silence. A request whose samples hold a NaN raises, and with it the whole
 batch, like a model that meets bad data ("poison").
 """
