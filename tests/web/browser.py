@@ -49,6 +49,10 @@ def find_chromium() -> str:
     return found[0]
 
 
+class Navigated(AssertionError):
+    """The page went away while it was asked something."""
+
+
 class Tab:
     """A page. Waits are generous; a wait that fails shows the page's own complaints."""
 
@@ -69,6 +73,8 @@ class Tab:
         while True:
             message = json.loads(self._socket.recv(timeout=WAIT_S))
             if message.get("id") == number:
+                if "navigated" in message.get("error", {}).get("message", ""):
+                    raise Navigated(f"{method}: {message['error']}")
                 assert "error" not in message, f"{method}: {message['error']}"
                 return message["result"]
             self._note(message)
@@ -98,10 +104,17 @@ class Tab:
     def wait(self, script: str, timeout_s: float = WAIT_S):
         """The expression's value as soon as it is true."""
         end = time.monotonic() + timeout_s
-        while not (value := self.run(script)):
+        while not (value := self._soon(script)):
             assert time.monotonic() < end, f"never true: {script}\nconsole: {self.console}\n{self.text()[-1500:]}"
             time.sleep(0.05)
         return value
+
+    def _soon(self, script: str):
+        """The value, None while the page makes way for another one."""
+        try:
+            return self.run(script)
+        except Navigated:
+            return None
 
     def open(self, url: str) -> None:
         """Goes to a page and waits until its scripts have run."""
