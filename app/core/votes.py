@@ -13,10 +13,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from app.core.clustering import IntArray
-from app.core.labelling import ACTIVE
+from app.core.labelling import ACTIVE, NOBODY
 from app.core.types import FloatArray, FrameGrid, LocalDiarization, VoiceRun
-
-_NOBODY = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +46,13 @@ def votes_of(windows: Sequence[LocalDiarization], runs: Sequence[VoiceRun], grid
     starts = np.array([run.start for run in runs], dtype=np.int64)
     ends = np.array([run.end for run in runs], dtype=np.int64)
     order = np.argsort(starts, kind="stable")
+    starts_in_order, ends_in_order = starts[order], ends[order]
     firsts, seconds, same = [], [], []
     for local in windows:
-        a, b = np.searchsorted(starts[order], [local.start, local.end])
-        inside = order[a:b][ends[order[a:b]] <= local.end]
+        a, b = np.searchsorted(starts_in_order, [local.start, local.end])
+        inside = order[a:b][ends_in_order[a:b] <= local.end]
         who = np.array([_says(local, int(starts[i]), int(ends[i]), grid) for i in inside], dtype=np.int64)
-        inside, who = inside[who != _NOBODY], who[who != _NOBODY]
+        inside, who = inside[who != NOBODY], who[who != NOBODY]
         i, j = np.triu_indices(len(inside), 1)
         firsts.append(np.minimum(inside[i], inside[j]))
         seconds.append(np.maximum(inside[i], inside[j]))
@@ -71,4 +70,4 @@ def _says(local: LocalDiarization, start: int, end: int, grid: FrameGrid) -> int
     """The local speaker of a window who is active through a stretch of it; -1 where nobody is."""
     first, last = ((sample - local.start - grid.offset + grid.step // 2) // grid.step for sample in (start, end))
     active = local.activity[max(0, first) : max(0, first, last - 1) + 1].mean(axis=0)
-    return int(active.argmax()) if active.max() >= ACTIVE else _NOBODY
+    return int(active.argmax()) if active.max() >= ACTIVE else NOBODY
